@@ -1,0 +1,1 @@
+//! The request with every reference resolved.

@@ -1,0 +1,251 @@
+//! Every stable reason a run can end with, in one place.
+//!
+//! Conditions, exit codes, messages and `docs/reasons.md` all come from [`Reason`]. A name here is
+//! part of the API: it is never renamed, only added.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of trouble a reason is; with `touched` it decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The manifest, the flags or the secrets need a change.
+    Request,
+    /// The backup is not good, or cannot be shown to be.
+    Backup,
+    /// The storage destination could not deliver.
+    Storage,
+    /// The target does not fit, or refused.
+    Target,
+    /// A person has to decide.
+    Confirmation,
+    /// The run was stopped from outside.
+    Stopped,
+    /// A defect of this program.
+    Internal,
+}
+
+impl Class {
+    /// Heading of the group in `docs/reasons.md`.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Request => "The request",
+            Self::Backup => "The backup",
+            Self::Storage => "The storage destination",
+            Self::Target => "The target",
+            Self::Confirmation => "A person has to decide",
+            Self::Stopped => "Stopped from outside",
+            Self::Internal => "A defect of Reinstate",
+        }
+    }
+}
+
+/// One row of the table of reasons.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// The name as it stands in conditions and reports.
+    pub name: &'static str,
+    /// What kind of trouble it is.
+    pub class: Class,
+    /// Whether the same run may succeed later with nothing changed.
+    pub retryable: bool,
+    /// What it means, one sentence.
+    pub meaning: &'static str,
+    /// What to do about it, one or two sentences.
+    pub hint: &'static str,
+}
+
+macro_rules! reasons {
+    ($($name:ident, $class:ident, $retry:literal, $meaning:literal, $hint:literal;)+) => {
+        /// Why a run ended as it did. See `docs/reasons.md`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Reason {
+            $(#[doc = $meaning] $name,)+
+        }
+
+        impl Reason {
+            /// All reasons, in the order of the page.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The reason's row: name, class, meaning, hint.
+            pub const fn facts(self) -> Facts {
+                match self {
+                    $(Self::$name => Facts {
+                        name: stringify!($name),
+                        class: Class::$class,
+                        retryable: $retry,
+                        meaning: $meaning,
+                        hint: $hint,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    InvalidSpec, Request, false,
+        "The manifest or a value in it is not valid.",
+        "Correct the field that the message names and apply the manifest again.";
+    ReferenceNotFound, Request, false,
+        "An object that the manifest refers to is not there.",
+        "Create the object in the same namespace, or correct its name; locally, pass its file with `-f` too.";
+    SecretMissing, Request, false,
+        "A Secret that is referred to is not there.",
+        "Create the Secret in the same namespace; locally, pass its manifest with `-f` too.";
+    SecretKeyMissing, Request, false,
+        "The Secret is there, but not the key in it, or its value is empty.",
+        "Check `secretKeyRef.key` against the keys of the Secret.";
+    InvalidKey, Request, false,
+        "The value of a key is not of the form that its kind needs.",
+        "An AES-256 key is 64 hexadecimal digits; an age identity starts with AGE-SECRET-KEY-1.";
+    UnsupportedKeyType, Request, false,
+        "The key or the recipient is of a type that cannot be used here.",
+        "Use an X25519 age identity, an age passphrase or an AES-256 key.";
+    RestoresForbidden, Request, false,
+        "The connection forbids restores.",
+        "Restore to another connection, or set `restores: Allowed` on this one.";
+
+    KeyMissing, Backup, false,
+        "The backup is encrypted and no key was given.",
+        "Name a profile with `encryption.profileRef` or allow discovery; for `verify` and `extract` pass `--keys`.";
+    NoProfileFits, Backup, false,
+        "The backup is encrypted and none of the keys opens it.",
+        "Import the right key (a Recovery Kit works as it is). Where the backup has no checksum, damage looks the same as a wrong key: check the file too.";
+    Tampered, Backup, false,
+        "The key fits, but the content fails its authentication: the backup was damaged or changed.",
+        "Do not use this backup. Take another one, and find out who or what changed this one.";
+    Truncated, Backup, false,
+        "The backup ends too early.",
+        "The file is incomplete: copy it again from its origin, or use another backup.";
+    ChecksumMismatch, Backup, false,
+        "The SHA-256 of the stored file is not the expected one: the file is damaged, cut, or not the one that was backed up.",
+        "Copy the backup again from its origin, or use another one.";
+    CorruptBackup, Backup, false,
+        "The content of the backup contradicts itself.",
+        "The file is damaged: copy it again from its origin, or use another backup.";
+    Unproven, Backup, false,
+        "Nothing proves that the backup is whole: no tag, no checksum and no end mark.",
+        "Give its SHA-256 with `checksum.sha256`, or accept the risk with `allowUnproven: true`.";
+    IncompleteDump, Backup, false,
+        "The dump tool itself gave up while it wrote this backup.",
+        "The dump is not a whole database. Use another backup and look at the source's dump log.";
+    UnsupportedFormat, Backup, false,
+        "The backup is of a format that cannot be read or restored here.",
+        "See the list of formats; a wrong `format` or `compression` in the manifest looks the same.";
+    EngineMismatch, Backup, false,
+        "The backup comes from another database engine than the target.",
+        "Choose a connection of the backup's engine.";
+    DatabaseNotInBackup, Backup, false,
+        "A database named in the mapping is not in the backup.",
+        "`reinstate verify` lists the databases of a backup.";
+    UnsafeContent, Backup, false,
+        "The backup holds something that no dump tool writes, or that would leave the target database.",
+        "Do not restore it before you know where it comes from. The message names the place.";
+    LimitExceeded, Backup, false,
+        "A size in the backup is over a safety limit.",
+        "If the backup is trusted and really that large, raise the limit that the message names.";
+    BackupTooOld, Backup, false,
+        "The newest matching backup is older than `maxAge` allows.",
+        "Find out why no newer backup was made, or raise `maxAge`.";
+
+    SourceNotFound, Storage, false,
+        "The backup, bucket or folder is not there.",
+        "Check the path against `reinstate list`.";
+    SourceAccessDenied, Storage, false,
+        "The storage destination refused access.",
+        "Check the credentials and that they may read the bucket and prefix.";
+    SourceUnavailable, Storage, true,
+        "The storage destination could not be reached, or stopped answering.",
+        "Check the endpoint, the network and the destination's health; the same run can be tried again.";
+    SourceTLSFailed, Storage, false,
+        "The storage destination's certificate could not be verified.",
+        "Give the CA with `tls.caSecretKeyRef` (or `--ca-file`), and check the endpoint's host name.";
+    SourceChanged, Storage, true,
+        "The backup changed while it was read.",
+        "Something writes to this path. Start again once it holds still; if nothing should write there, find out what does.";
+
+    TargetNotEmpty, Target, false,
+        "The target holds data and the policy is `Refuse`.",
+        "Restore under another name, or use `overwrite.policy: Ask` and confirm.";
+    TargetNotFound, Target, false,
+        "The place where the target should be is not there.",
+        "Create the folder or volume, or correct the path; locally, map the claim with `--claim NAME=DIR`.";
+    TargetLocked, Target, true,
+        "Another restore works on the same target.",
+        "Wait for it to end.";
+    TargetBusy, Target, true,
+        "Applications use the target and did not let go in time.",
+        "Stop them or let them finish, then try again.";
+    TargetChanged, Target, true,
+        "The target changed between the preflight and the switch.",
+        "Look at what writes to it, then start again.";
+    PermissionDenied, Target, false,
+        "The target refused a needed right.",
+        "The message names the right. Grant it, use privileged credentials, or prepare the target yourself.";
+    NoRoom, Target, false,
+        "There is not enough room at the target.",
+        "Free as much as the message says, or use a larger volume.";
+    VersionTooNew, Target, false,
+        "The backup comes from a newer release series than the target can read.",
+        "Upgrade the target, use an older backup, or set `versionGuard: Warn` if you know it fits.";
+    SwapNotPossible, Target, false,
+        "The old data cannot be kept serving while the new is loaded beside it.",
+        "The message lists the obstacles and the ways out.";
+    TargetCorrupt, Target, false,
+        "The existing target is itself damaged, so it can neither be kept nor replaced safely.",
+        "Move it away by hand and restore again.";
+    RestoreFailed, Target, false,
+        "The database refused a statement of the backup.",
+        "The message holds the database's own error and the place in the backup.";
+    VerificationFailed, Target, false,
+        "What was loaded is not equal to the backup.",
+        "The old data still serves. Keep the report and look for the cause before you try again.";
+
+    ConfirmationRequired, Confirmation, false,
+        "The target holds data that would be replaced, and nobody has confirmed it.",
+        "Read what would be lost, then add the exact name to `overwrite.confirm`.";
+    ConfirmationExpired, Confirmation, false,
+        "The confirmation in the manifest is past its `confirmUntil`.",
+        "Decide again: set a later `confirmUntil`, or remove the confirmation.";
+
+    Interrupted, Stopped, true,
+        "The run was stopped by a signal or a cancel.",
+        "The report says whether the target was touched; start again when ready.";
+    DeadlineExceeded, Stopped, true,
+        "The run took longer than its timeout.",
+        "Raise `timeout`, or find out what is slow.";
+
+    InternalError, Internal, false,
+        "Reinstate met a state that it should not meet.",
+        "Please report it with the message and the version.";
+}
+
+impl Reason {
+    /// The name as it stands in conditions and reports.
+    pub const fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// What to do about it.
+    pub const fn hint(self) -> &'static str {
+        self.facts().hint
+    }
+
+    /// Whether the same run may succeed later with nothing changed.
+    pub const fn is_retryable(self) -> bool {
+        self.facts().retryable
+    }
+
+    /// The reason with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,163 @@
+//! Engines: what is done with a decoded dump, one folder per database system, each of the same
+//! outline: preflight, read, load, verify, switch, discard.
+//!
+//! An engine gets decoded, proven bytes and a target. It knows nothing of storage, keys or formats
+//! around the dump, and reads no clock.
+
+pub mod sqlite;
+
+use std::io::Read;
+
+use serde::{Deserialize, Serialize};
+
+use crate::runner::cancel::Cancel;
+use crate::runner::fault::Result;
+use crate::runner::inventory::{DatabaseEntry, DumpFacts, DumpFormat};
+use crate::runner::journal::Journal;
+use crate::runner::progress::Progress;
+
+/// Takes the inventory of one dump while its bytes go by in pass 1.
+///
+/// The bytes are not yet proven: a scanner only reads, in bounded memory, and never panics.
+pub trait Scanner: Send {
+    /// The next bytes.
+    fn feed(&mut self, bytes: &[u8]) -> Result<()>;
+    /// The end of the dump.
+    fn finish(self: Box<Self>) -> Result<DumpFacts>;
+}
+
+/// The scanner for dumps of `format`; `None` where only hash and size are taken.
+pub fn scanner(format: DumpFormat) -> Option<Box<dyn Scanner>> {
+    match format {
+        DumpFormat::SQLiteFile => Some(Box::new(sqlite::FileScanner::default())),
+        DumpFormat::SQLiteDump => Some(Box::new(sqlite::DumpScanner::default())),
+        DumpFormat::PostgresPlain
+        | DumpFormat::PostgresArchive
+        | DumpFormat::MySQLDump
+        | DumpFormat::Mydumper
+        | DumpFormat::MongoArchive
+        | DumpFormat::SQLServerBak
+        | DumpFormat::RedisRdb
+        | DumpFormat::FirebirdBackup
+        | DumpFormat::Bacpac => None,
+    }
+}
+
+/// What an existing target holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holds {
+    /// Number of user tables; `None` where it could not be read.
+    pub tables: Option<u64>,
+    /// Rows, exact or estimated.
+    pub rows_estimate: Option<u64>,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+/// What will be done to one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// It is not there, or empty, and will be made.
+    Create,
+    /// It holds data, which is dropped before the load.
+    Replace,
+    /// It holds data, which serves until the load is verified.
+    Swap,
+}
+
+/// Room at the target, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Space {
+    /// Needed for the load beside the old data, and for the kept copy.
+    pub needed: u64,
+    /// Free, as the server or the file system says.
+    pub free: u64,
+}
+
+/// The quick preflight's view of one target.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// The exact name that a confirmation must carry.
+    pub target: String,
+    /// What it holds; `None` for an absent or empty target.
+    pub holds: Option<Holds>,
+    /// The engine's version at the target.
+    pub version: Option<String>,
+    /// What will be done.
+    pub action: Action,
+    /// What identifies the target as it was seen; another value at the switch is `TargetChanged`.
+    pub identity: String,
+}
+
+/// What the full preflight found beside obstacles (those are faults).
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// Room, where it can be asked.
+    pub space: Option<Space>,
+    /// Things a person should know before the start.
+    pub notes: Vec<String>,
+}
+
+/// Rows in one loaded table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedTable {
+    /// The table's name.
+    pub name: String,
+    /// Rows counted in the loaded database.
+    pub rows: u64,
+}
+
+/// What was counted in the loaded database.
+#[derive(Clone, Debug, Default)]
+pub struct Verified {
+    /// Tables with their rows.
+    pub tables: Vec<LoadedTable>,
+    /// Bytes of the loaded database.
+    pub bytes: u64,
+    /// What was checked, one phrase each, for the report.
+    pub checks: Vec<String>,
+}
+
+/// The previous data that was kept at the switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Its name (for SQLite: its path).
+    pub name: String,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What every engine is handed: the ways to stop, to tell and to record.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// Looked at between steps and in long ones.
+    pub cancel: Cancel,
+    /// Where progress is told.
+    pub progress: Progress,
+    /// Where the first write is recorded.
+    pub journal: Journal,
+}
+
+/// One target and what is done to it, in this order. Every method may be the last one called;
+/// [`Engine::discard`] is then called before the engine is dropped.
+pub trait Engine: Send {
+    /// Quick preflight, before the backup is read: reachability, rights, what the target holds.
+    /// Writes nothing.
+    fn survey(&mut self) -> Result<Survey>;
+
+    /// Full preflight with the inventory: version guard, room, owner. Writes nothing.
+    fn preflight(&mut self, incoming: &DatabaseEntry) -> Result<Findings>;
+
+    /// Loads the decoded dump beside the target. The old data stays as it is.
+    fn load(&mut self, incoming: &DatabaseEntry, dump: &mut dyn Read) -> Result<()>;
+
+    /// Compares what was loaded with the inventory.
+    fn verify(&mut self, incoming: &DatabaseEntry) -> Result<Verified>;
+
+    /// Puts the loaded database in the place of the old one; `touch`es the journal first.
+    fn switch(&mut self) -> Result<Option<Previous>>;
+
+    /// Removes what the run left beside the target; gives back what could not be removed.
+    fn discard(&mut self) -> Vec<String>;
+}

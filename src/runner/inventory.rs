@@ -1,0 +1,80 @@
+//! What pass 1 learned of a backup: proven facts only, the input of preflight, load and verify.
+
+use serde::{Deserialize, Serialize};
+
+/// Formats of one database's dump, named as in `spec.backup.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DumpFormat {
+    /// Plain SQL of `pg_dump` or `pg_dumpall`.
+    PostgresPlain,
+    /// `PGDMP` custom archive, or `pg_dump`'s tar format.
+    PostgresArchive,
+    /// SQL of `mysqldump` or `mariadb-dump`.
+    MySQLDump,
+    /// A mydumper folder in a TAR.
+    Mydumper,
+    /// `mongodump --archive`, gzip inside or not.
+    MongoArchive,
+    /// A SQLite database file.
+    SQLiteFile,
+    /// SQL text of the `.dump` command.
+    SQLiteDump,
+    /// A SQL Server backup set.
+    SQLServerBak,
+    /// A Redis or Valkey RDB file; recognised, not restored.
+    RedisRdb,
+    /// A Firebird `gbak` file; recognised, not restored.
+    FirebirdBackup,
+    /// An Azure SQL BACPAC; recognised, not restored.
+    Bacpac,
+}
+
+/// What shows that a backup is whole, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Proof {
+    /// Authenticated encryption over all of it.
+    Tag,
+    /// A SHA-256 known from elsewhere.
+    Checksum,
+    /// The dump's own end mark or stated length.
+    Trailer,
+}
+
+/// Rows of one table in the dump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRows {
+    /// The table's name, unquoted.
+    pub name: String,
+    /// Rows in the dump.
+    pub rows: u64,
+}
+
+/// What an engine's reader learned of one dump while pass 1 went through it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DumpFacts {
+    /// Tables with their rows; `None` where the engine's reader does not count them.
+    pub tables: Option<Vec<TableRows>>,
+    /// The dump's own end mark or stated length was found.
+    pub trailer: bool,
+    /// The largest single statement in bytes, which the loader must hold in memory.
+    pub largest_statement: u64,
+    /// Version of the tool or file format that wrote it.
+    pub engine_version: Option<String>,
+    /// Things a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// One database in the backup.
+#[derive(Clone, Debug)]
+pub struct DatabaseEntry {
+    /// Its name in the backup; `None` where the backup does not say.
+    pub name: Option<String>,
+    /// The format of its dump.
+    pub format: DumpFormat,
+    /// Decoded bytes.
+    pub bytes: u64,
+    /// SHA-256 of the decoded bytes.
+    pub sha256: [u8; 32],
+    /// What the engine's reader learned.
+    pub facts: DumpFacts,
+}

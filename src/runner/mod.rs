@@ -1,0 +1,11 @@
+//! The pipeline: source → meter → cipher → codec → format → engine. No Kubernetes, no environment,
+//! no clock.
+
+pub mod cancel;
+pub mod engine;
+pub mod fault;
+pub mod inventory;
+pub mod journal;
+pub mod pipe;
+pub mod progress;
+pub mod source;
