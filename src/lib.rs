@@ -6,9 +6,9 @@
 //! [`secret`] serve all of them. `ARCHITECTURE.md` has the map.
 
 pub mod api;
-pub mod plan;
-pub mod runner;
-pub mod report;
 pub mod cli;
+pub mod plan;
 pub mod reason;
+pub mod report;
+pub mod runner;
 pub mod secret;

@@ -32,7 +32,8 @@ impl Folder {
     /// who fills the folder decides what lies in it.
     fn resolve(&self, path: &str) -> Result<PathBuf> {
         let relative = Path::new(path);
-        let stays = relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let stays =
+            relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         if path.is_empty() || path.contains('\0') || !stays {
             let message = format!("the path {path:?} leaves the folder {}", self.root.display());
             return Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
@@ -81,10 +82,17 @@ impl Store for Folder {
         self.open_regular(path).map(|(_, stat)| stat)
     }
 
-    fn open(&self, path: &str, pin: &Pin, range: Range<u64>, cancel: &Cancel) -> Result<Box<dyn Read + Send>> {
+    fn open(
+        &self,
+        path: &str,
+        pin: &Pin,
+        range: Range<u64>,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Read + Send>> {
         let (mut file, stat) = self.open_regular(path)?;
         if stat.pin != *pin {
-            let message = format!("{path} in {} is not the file that was looked at first", self.root.display());
+            let message =
+                format!("{path} in {} is not the file that was looked at first", self.root.display());
             return Err(Fault::new(Stage::Download, Reason::SourceChanged, message));
         }
         file.seek(SeekFrom::Start(range.start)).map_err(|error| self.fault(error, path))?;
@@ -97,7 +105,9 @@ impl Store for Folder {
         let mut found = Vec::new();
         let mut waiting = vec![(self.root.clone(), String::new(), 0_usize)];
         while let Some((folder, below, depth)) = waiting.pop() {
-            let entries = folder.read_dir().map_err(|error| self.fault(error, if below.is_empty() { "." } else { &below }))?;
+            let entries = folder
+                .read_dir()
+                .map_err(|error| self.fault(error, if below.is_empty() { "." } else { &below }))?;
             for entry in entries {
                 let entry = entry.map_err(|error| self.fault(error, &below))?;
                 // A name that is not UTF-8 cannot be written in a manifest either.
@@ -218,7 +228,8 @@ mod tests {
     #[test]
     fn a_listing_is_sorted_bounded_and_below_its_prefix() {
         let (_root, folder) = folder_with(&[("shop/b.sql", "1"), ("shop/a.sql", "22"), ("other/c", "3")]);
-        let rows: Vec<_> = folder.list("shop/", 10).unwrap().into_iter().map(|row| (row.path, row.size)).collect();
+        let rows: Vec<_> =
+            folder.list("shop/", 10).unwrap().into_iter().map(|row| (row.path, row.size)).collect();
         assert_eq!(rows, [("shop/a.sql".to_owned(), 2), ("shop/b.sql".to_owned(), 1)]);
         assert_eq!(folder.list("", 2).unwrap_err().reason, Reason::LimitExceeded);
     }

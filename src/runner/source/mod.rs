@@ -76,7 +76,8 @@ pub trait Store: Send + Sync {
 
     /// Reads `range` of the object that `pin` names; `SourceChanged` if it is another by now.
     /// The reader ends after exactly `range` or fails: it never ends early without an error.
-    fn open(&self, path: &str, pin: &Pin, range: Range<u64>, cancel: &Cancel) -> Result<Box<dyn Read + Send>>;
+    fn open(&self, path: &str, pin: &Pin, range: Range<u64>, cancel: &Cancel)
+    -> Result<Box<dyn Read + Send>>;
 
     /// All objects whose path starts with `prefix`, at most `limit` (more is `LimitExceeded`),
     /// sorted by path.

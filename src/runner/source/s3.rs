@@ -1,6 +1,5 @@
 //! S3 and everything that speaks its protocol.
 
-
 use crate::secret::Secret;
 
 /// Keys written out in a Secret.
