@@ -1,0 +1,3 @@
+//! One integration crate, without a cluster.
+
+mod generated;
