@@ -50,7 +50,8 @@ pub struct SecretKeySelector {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(time::Duration);
 
-const DURATION: &str = r"^([0-9]+(\.[0-9]{1,9})?(h|m|s|ms))+$";
+/// What a [`Duration`] looks like.
+pub(super) const DURATION: &str = r"^([0-9]+(\.[0-9]{1,9})?(h|m|s|ms))+$";
 const DURATION_LENGTH: usize = 32;
 const DURATION_MAX: time::Duration = time::Duration::from_hours(10 * 366 * 24);
 const UNITS: [(&str, u64); 4] =

@@ -7,6 +7,8 @@
 use regex::Regex;
 use serde_json::Value;
 
+use super::common;
+
 /// One value that does not fit its schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -124,9 +126,21 @@ fn check_text(schema: &Value, text: &str, place: &Place<'_>, found: &mut Vec<Vio
         Ok(regex) if regex.is_match(text) => {}
         Ok(_) => {
             let value = short(&Value::String(text.to_owned()));
-            found.push(place.violation(format!("{value} does not match {pattern}")));
+            found.push(place.violation(format!("{value} {}", mismatch(pattern))));
         }
         Err(_) => found.push(place.violation("cannot be checked: its pattern is not readable")),
+    }
+}
+
+/// What is wrong with a text that does not match `pattern`, in words where there are any.
+fn mismatch(pattern: &str) -> String {
+    match pattern {
+        common::DURATION => "is not a duration such as 90s, 26h or 1h30m".to_owned(),
+        common::OBJECT_NAME => "is not a name: lower-case letters, digits, `-` and `.` only".to_owned(),
+        common::SECRET_KEY => "is not a key: letters, digits, `-`, `_` and `.` only".to_owned(),
+        common::SHA256 => "is not 64 hexadecimal digits".to_owned(),
+        common::ONE_LINE => "holds control characters".to_owned(),
+        _ => format!("does not match {pattern}"),
     }
 }
 
@@ -247,7 +261,7 @@ fn limit(schema: &Value, keyword: &str) -> Option<u64> {
 }
 
 /// A field name as a path may show it.
-fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     let short: String = name.chars().take(64).collect();
     short.escape_debug().to_string()
 }

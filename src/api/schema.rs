@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{BackupStorage, DatabaseConnection, DatabaseRestore, EncryptionProfile};
 
 /// The kinds of this API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// One run.
     DatabaseRestore,

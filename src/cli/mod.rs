@@ -1,3 +1,4 @@
 //! The command line.
 
 pub mod crds;
+pub mod manifest;
