@@ -106,6 +106,9 @@ reasons! {
     RestoresForbidden, Request, false,
         "The connection forbids restores.",
         "Restore to another connection, or set `restores: Allowed` on this one.";
+    NotSupported, Request, false,
+        "The manifest asks for something that this version cannot do.",
+        "Remove the field that the message names, or use a version that can.";
 
     KeyMissing, Backup, false,
         "The backup is encrypted and no key was given.",

@@ -1,6 +1,17 @@
-//! Integration tests: one crate, so that the library is linked once.
-#![expect(clippy::disallowed_methods, reason = "tests start real servers and programs")]
-#![expect(unreachable_pub, reason = "modules of a test crate share helpers by `pub`")]
+//! Reinstate against the real parts that it meets: backups, storage servers, proxies with faults.
+//!
+//! One crate, so that the library is linked once. `tests/parts/install.sh` brings what is started
+//! here. A part that is missing is a failure that says so, never a skipped test.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "tests start servers, look at the environment and may stop at the first surprise"
+)]
 
 mod dbackup;
+mod generated;
 mod support;
