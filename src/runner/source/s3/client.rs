@@ -117,6 +117,8 @@ pub(super) async fn connect(options: S3Options) -> Result<Client> {
         .http_client(http)
         .force_path_style(options.force_path_style)
         .retry_config(RetryConfig::disabled())
+        // A clock that is wrong decides about confirmations and ages too: it is reported, not bridged.
+        .disable_clock_skew_correction(true)
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT.min(stall)).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         // Servers that speak S3 answer ranges with checksums of the whole object, or of nothing.

@@ -84,11 +84,7 @@ impl Failure {
             SdkError::ConstructionFailure(_) => trouble_in(error).unwrap_or(Trouble::Unbuildable),
             SdkError::TimeoutError(_) => Trouble::TimedOut,
             SdkError::ResponseError(response) => answer_or_broken(response.raw().status().as_u16()),
-            SdkError::DispatchFailure(failure) => trouble_in(error).unwrap_or(if failure.is_timeout() {
-                Trouble::TimedOut
-            } else {
-                Trouble::Connection
-            }),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => Trouble::TimedOut,
             _ => trouble_in(error).unwrap_or(Trouble::Connection),
         };
         Self { trouble, detail: innermost(error) }
@@ -242,11 +238,10 @@ fn judge_status(status: u16) -> Option<Row> {
         ),
         401 | 403 => DENIED,
         404 | 410 => (Reason::SourceNotFound, false, "there is no such bucket or object"),
-        408 | 429 => BUSY,
         412 => REPLACED,
         416 => SHORTER,
         501 => (Reason::SourceUnavailable, false, "the storage cannot do what is needed"),
-        500..=599 => BUSY,
+        408 | 429 | 500..=599 => BUSY,
         _ => return None,
     })
 }

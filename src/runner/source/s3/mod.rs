@@ -34,7 +34,10 @@ pub use reader::RangeReader;
 use retry::{Patience, retry};
 
 /// Longest time without a byte before a read is given up.
-pub const DEFAULT_STALL: Duration = Duration::from_secs(60);
+pub const DEFAULT_STALL: Duration = Duration::from_mins(1);
+
+/// Longest key, in bytes. Source: Amazon S3, "Naming Amazon S3 objects".
+const KEY_LIMIT_BYTES: usize = 1024;
 
 /// Keys written out in a Secret.
 #[derive(Clone, Debug)]
@@ -123,11 +126,15 @@ impl S3 {
     }
 
     fn key(&self, path: &str) -> Result<String> {
-        if path.is_empty() {
-            let message = format!("the path of an object in {} is empty", self.describe());
+        let key = format!("{}{path}", self.prefix);
+        if path.is_empty() || key.len() > KEY_LIMIT_BYTES {
+            let message = format!(
+                "the path of an object in {} is empty or longer than the {KEY_LIMIT_BYTES} bytes of S3",
+                self.describe()
+            );
             return Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
         }
-        Ok(format!("{}{path}", self.prefix))
+        Ok(key)
     }
 
     fn name(&self, path: &str) -> String {

@@ -116,6 +116,13 @@ impl RangeReader {
         self.most_in_flight
     }
 
+    /// Parts that have arrived and wait to be read.
+    pub fn ready_parts(&mut self) -> Result<usize> {
+        self.take_arrived(false)?;
+        self.ask();
+        Ok(self.ready.len())
+    }
+
     /// Asks for parts while the window has room.
     fn ask(&mut self) {
         let in_use = usize::from(self.current.capacity() > 0);
@@ -175,9 +182,9 @@ impl RangeReader {
         self.take_arrived(false)?;
         if self.next_given > 0 && self.next_given < self.next_asked {
             if self.ready.contains_key(&self.next_given) {
-                self.window.was_ready()
+                self.window.was_ready();
             } else {
-                self.window.waited()
+                self.window.waited();
             }
         }
         self.ask();

@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn patience_ends_at_once_for_what_does_not_pass_and_after_a_count_otherwise() {
-        let stall = Duration::from_secs(600);
+        let stall = Duration::from_mins(10);
         let mut patience = Patience::for_first(stall);
         let fault = patience.after(Failure::new(Trouble::Certificate), "read").unwrap_err();
         assert_eq!(fault.reason, Reason::SourceTLSFailed);

@@ -1,0 +1,15 @@
+//! Reinstate against the real parts that it meets: storage servers, proxies with faults, files.
+//!
+//! `tests/parts/install.sh` brings what is started here. A part that is missing is a failure that
+//! says so, never a skipped test.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests start servers, look at the environment and may stop at the first surprise"
+)]
+
+mod parts;
+mod s3;
