@@ -81,6 +81,12 @@ impl Fault {
         self
     }
 
+    /// The same fault once more, with its causes folded into the message.
+    #[must_use]
+    pub fn restated(&self) -> Self {
+        Self::new(self.stage, self.reason, self.full_message())
+    }
+
     /// Packs the fault for the way through `Read`.
     pub fn into_io(self) -> io::Error {
         io::Error::other(self)

@@ -2,10 +2,13 @@
 //! no clock.
 
 pub mod cancel;
+pub mod cipher;
+pub mod codec;
 pub mod engine;
 pub mod fault;
 pub mod inventory;
 pub mod journal;
+pub mod meter;
 pub mod pipe;
 pub mod progress;
 pub mod source;

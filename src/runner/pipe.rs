@@ -6,11 +6,11 @@
 
 use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::reason::Reason;
-use crate::runner::fault::{Fault, Stage};
+use crate::runner::fault::{Fault, Result, Stage};
 
 /// Bytes per buffer: the fastest of the measured sizes (docs/performance.md).
 pub const BUFFER_BYTES: usize = 256 * 1024;
@@ -135,8 +135,15 @@ impl Read for ThreadReader {
 }
 
 /// A reader with two holders: the decoder that reads it, and the pipeline that may read on after
-/// the decoder gave up.
-pub struct Shared<R>(Arc<Mutex<R>>);
+/// the decoder gave up. Its first error stays: every later read gives it again.
+pub struct Shared<R>(Arc<Mutex<Judged<R>>>);
+
+struct Judged<R> {
+    reader: R,
+    verdict: Option<Fault>,
+    stage: Stage,
+    reason: Reason,
+}
 
 impl<R> Clone for Shared<R> {
     fn clone(&self) -> Self {
@@ -145,20 +152,49 @@ impl<R> Clone for Shared<R> {
 }
 
 impl<R> Shared<R> {
-    /// Shares `reader`.
-    pub fn new(reader: R) -> Self {
-        Self(Arc::new(Mutex::new(reader)))
+    /// Shares `reader`; an error of it that is not a fault yet becomes `reason` in `stage`.
+    pub fn new(reader: R, stage: Stage, reason: Reason) -> Self {
+        Self(Arc::new(Mutex::new(Judged { reader, verdict: None, stage, reason })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Judged<R>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `action` on the reader.
     pub fn with<T>(&self, action: impl FnOnce(&mut R) -> T) -> T {
-        action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        action(&mut self.lock().reader)
+    }
+}
+
+impl<R: Read> Shared<R> {
+    /// Reads to the end, whoever read before, and gives the reader's verdict.
+    pub fn finish(&self) -> Result<()> {
+        match drain(self.clone()) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let (stage, reason) = (self.lock().stage, self.lock().reason);
+                Err(Fault::from_io(error, stage, reason, "failed to read"))
+            }
+        }
     }
 }
 
 impl<R: Read> Read for Shared<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        self.with(|reader| reader.read(target))
+        let mut judged = self.lock();
+        if let Some(verdict) = &judged.verdict {
+            return Err(verdict.restated().into_io());
+        }
+        match judged.reader.read(target) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                let what = error.to_string();
+                let fault = Fault::from_io(error, judged.stage, judged.reason, &what);
+                judged.verdict = Some(fault.restated());
+                Err(fault.into_io())
+            }
+            result => result,
+        }
     }
 }
 
@@ -200,6 +236,23 @@ impl<R: Read> Peek<R> {
         }
         let end = wanted.min(self.head.len());
         Ok(self.head.get(self.position..end).unwrap_or_default())
+    }
+}
+
+impl<R: BufRead> BufRead for Peek<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.position < self.head.len() {
+            return Ok(self.head.get(self.position..).unwrap_or_default());
+        }
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        if self.position < self.head.len() {
+            self.position = (self.position + amount).min(self.head.len());
+        } else {
+            self.inner.consume(amount);
+        }
     }
 }
 
