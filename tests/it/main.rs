@@ -14,4 +14,6 @@
 
 mod dbackup;
 mod generated;
+mod parts;
+mod s3;
 mod support;

@@ -17,7 +17,7 @@ use crate::runner::cancel::Cancel;
 use crate::runner::fault::{Fault, Result, Stage};
 
 pub use folder::Folder;
-pub use s3::{S3, S3Credentials, S3Options};
+pub use s3::{DEFAULT_STALL, RangeReader, S3, S3Credentials, S3Options};
 
 /// What identifies one stored object, so that no other is read in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
