@@ -106,6 +106,9 @@ reasons! {
     RestoresForbidden, Request, false,
         "The connection forbids restores.",
         "Restore to another connection, or set `restores: Allowed` on this one.";
+    NotSupported, Request, false,
+        "The manifest asks for something that this version cannot do.",
+        "Remove the field that the message names, or use a version that can.";
 
     KeyMissing, Backup, false,
         "The backup is encrypted and no key was given.",
@@ -113,6 +116,12 @@ reasons! {
     NoProfileFits, Backup, false,
         "The backup is encrypted and none of the keys opens it.",
         "Import the right key (a Recovery Kit works as it is). Where the backup has no checksum, damage looks the same as a wrong key: check the file too.";
+    SidecarMissing, Backup, false,
+        "The backup is encrypted and lies without its `.meta.json`, which holds the IV and the tag.",
+        "Put the `.meta.json` of the same name beside the backup; without it nobody can open it.";
+    NotEncrypted, Backup, false,
+        "A key was named for the backup, but the backup is not encrypted.",
+        "Somebody may have put another file in its place. If it is right that it is not encrypted, name no key.";
     Tampered, Backup, false,
         "The key fits, but the content fails its authentication: the backup was damaged or changed.",
         "Do not use this backup. Take another one, and find out who or what changed this one.";

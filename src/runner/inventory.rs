@@ -78,3 +78,19 @@ pub struct DatabaseEntry {
     /// What the engine's reader learned.
     pub facts: DumpFacts,
 }
+
+/// Database systems that backups come from; more than can be restored to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say all there is to say")]
+pub enum SourceEngine {
+    PostgreSQL,
+    MySQL,
+    MariaDB,
+    MongoDB,
+    SQLite,
+    SQLServer,
+    Redis,
+    Valkey,
+    Firebird,
+    AzureSQL,
+}

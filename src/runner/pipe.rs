@@ -170,13 +170,10 @@ impl<R> Shared<R> {
 impl<R: Read> Shared<R> {
     /// Reads to the end, whoever read before, and gives the reader's verdict.
     pub fn finish(&self) -> Result<()> {
-        match drain(self.clone()) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let (stage, reason) = (self.lock().stage, self.lock().reason);
-                Err(Fault::from_io(error, stage, reason, "failed to read"))
-            }
-        }
+        drain(self.clone()).map_err(|error| {
+            let judged = self.lock();
+            Fault::from_io(error, judged.stage, judged.reason, "failed to read")
+        })
     }
 }
 
@@ -222,6 +219,11 @@ impl<R: Read> Peek<R> {
     /// Wraps `inner`; nothing is read yet.
     pub fn new(inner: R) -> Self {
         Self { inner, head: Vec::new(), position: 0 }
+    }
+
+    /// What was wrapped, when all that was peeked has been read.
+    pub fn into_inner(self) -> R {
+        self.inner
     }
 
     /// The next `count` bytes, fewer only at the end of the stream. They are still to be read.

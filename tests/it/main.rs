@@ -1,15 +1,19 @@
-//! Reinstate against the real parts that it meets: storage servers, proxies with faults, files.
+//! Reinstate against the real parts that it meets: backups, storage servers, proxies with faults.
 //!
-//! `tests/parts/install.sh` brings what is started here. A part that is missing is a failure that
-//! says so, never a skipped test.
+//! One crate, so that the library is linked once. `tests/parts/install.sh` brings what is started
+//! here. A part that is missing is a failure that says so, never a skipped test.
 #![expect(
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
+    unreachable_pub,
     reason = "tests start servers, look at the environment and may stop at the first surprise"
 )]
 
+mod dbackup;
+mod generated;
 mod parts;
 mod s3;
+mod support;

@@ -85,11 +85,11 @@ impl Default for Limits {
 }
 
 /// Decodes `inner`. The reader ends where the compressed stream ends whole and nothing follows it.
-pub fn decode<R: BufRead + Send + 'static>(
+pub fn decode<'a, R: BufRead + Send + 'a>(
     codec: Codec,
     inner: R,
     limits: Limits,
-) -> io::Result<Box<dyn Read + Send>> {
+) -> io::Result<Box<dyn Read + Send + 'a>> {
     let counted = Counted { inner, bytes: 0 };
     Ok(match codec {
         Codec::None => Box::new(Limited::new(Plain(counted), limits)),

@@ -1,0 +1,395 @@
+//! Walks through a decoded stream once: recognises what it is and takes the inventory.
+
+use std::io::{self, Read};
+
+use crate::reason::Reason;
+use crate::runner::engine::{self, Scanner};
+use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::format::dbackup::manifest::{self, ListedDatabase, Manifest};
+use crate::runner::format::detect::{self, Content};
+use crate::runner::format::tar::{Kind, Member, TarReader};
+use crate::runner::format::text::TextScanner;
+use crate::runner::inventory::{DatabaseEntry, DumpFacts, DumpFormat, SourceEngine};
+use crate::runner::meter::{Hasher, Sha256};
+use crate::runner::pipe::{BUFFER_BYTES, Peek};
+
+/// Most databases in one TAR.
+const MAX_DATABASES: usize = 10_000;
+
+/// What is known before the walk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// The engine that the sidecar or the manifest names.
+    pub(super) engine: Option<SourceEngine>,
+    /// The name of a single database.
+    pub(super) name: Option<String>,
+    /// The format that the request states.
+    pub(super) format: Option<DumpFormat>,
+}
+
+/// What a walk found.
+pub(super) struct Walked {
+    pub(super) sha256: Sha256,
+    pub(super) bytes: u64,
+    /// Databases with their place in the decoded stream: first byte and bytes.
+    pub(super) databases: Vec<(DatabaseEntry, (u64, u64))>,
+    pub(super) engine: Option<SourceEngine>,
+    pub(super) engine_version: Option<String>,
+    /// There was a DBackup manifest.
+    pub(super) manifest: bool,
+}
+
+/// Hashes what goes through it.
+struct Hashing<R> {
+    inner: R,
+    hasher: Hasher,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(target)?;
+        self.hasher.update(target.get(..count).unwrap_or_default());
+        self.bytes += count as u64;
+        Ok(count)
+    }
+}
+
+fn read_fault(error: io::Error) -> Fault {
+    Fault::from_io(error, Stage::Inspect, Reason::CorruptBackup, "failed to read the backup")
+}
+
+fn fault(reason: Reason, message: impl Into<String>) -> Fault {
+    Fault::new(Stage::Inspect, reason, message)
+}
+
+/// Reads `decoded` to its end.
+pub(super) fn walk(decoded: impl Read, known: &Known) -> Result<Walked> {
+    let mut stream = Peek::new(Hashing { inner: decoded, hasher: Hasher::default(), bytes: 0 });
+    let head = stream.peek(detect::HEAD_BYTES).map_err(read_fault)?.to_vec();
+    if head.is_empty() {
+        return Err(fault(Reason::Truncated, "the backup decodes to nothing"));
+    }
+    let mut walked = match (known.format, detect::content(&head, known.engine)) {
+        (_, Content::Tar) => walk_tar(&mut stream, known)?,
+        (Some(format), _) | (None, Content::Dump(format)) => walk_dump(&mut stream, format, known, &head)?,
+        (None, Content::Unknown) => {
+            return Err(fault(Reason::UnsupportedFormat, "the content is of no format that is known"));
+        }
+    };
+    let hashing = stream.into_inner();
+    (walked.sha256, walked.bytes) = (hashing.hasher.finish(), hashing.bytes);
+    for (database, place) in &mut walked.databases {
+        if place.1 == u64::MAX {
+            // The whole stream is this one dump.
+            *place = (0, walked.bytes);
+            (database.sha256, database.bytes) = (walked.sha256, walked.bytes);
+        }
+    }
+    Ok(walked)
+}
+
+/// The scanner that takes the inventory of a dump.
+pub(super) fn scanner(format: DumpFormat) -> Option<Box<dyn Scanner>> {
+    engine::scanner(format).or_else(|| match format {
+        DumpFormat::PostgresPlain | DumpFormat::MySQLDump => Some(Box::new(TextScanner::default())),
+        _ => None,
+    })
+}
+
+/// Reads one dump to its end.
+pub(super) fn scan(dump: &mut impl Read, format: DumpFormat) -> Result<(Sha256, u64, DumpFacts)> {
+    let mut scanner = scanner(format);
+    let mut hasher = Hasher::default();
+    let mut bytes = 0;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let count = dump.read(&mut buffer).map_err(read_fault)?;
+        if count == 0 {
+            break;
+        }
+        let part = buffer.get(..count).unwrap_or_default();
+        hasher.update(part);
+        bytes += count as u64;
+        if let Some(scanner) = &mut scanner {
+            scanner.feed(part)?;
+        }
+    }
+    let facts = scanner.map_or_else(|| Ok(DumpFacts::default()), Scanner::finish)?;
+    Ok((hasher.finish(), bytes, facts))
+}
+
+fn walk_dump(stream: &mut impl Read, format: DumpFormat, known: &Known, head: &[u8]) -> Result<Walked> {
+    // The stream's own hash is this dump's hash: it is not computed twice.
+    let mut scanner = scanner(format);
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let count = stream.read(&mut buffer).map_err(read_fault)?;
+        if count == 0 {
+            break;
+        }
+        if let Some(scanner) = &mut scanner {
+            scanner.feed(buffer.get(..count).unwrap_or_default())?;
+        }
+    }
+    let facts = scanner.map_or_else(|| Ok(DumpFacts::default()), Scanner::finish)?;
+    let engine = same_family(known.engine, detect::engine_of(format, head));
+    let engine_version = facts.engine_version.clone();
+    let database = DatabaseEntry { name: known.name.clone(), format, bytes: 0, sha256: [0; 32], facts };
+    Ok(Walked {
+        sha256: [0; 32],
+        bytes: 0,
+        databases: vec![(database, (0, u64::MAX))],
+        engine: Some(engine),
+        engine_version,
+        manifest: false,
+    })
+}
+
+/// The stated engine where the content agrees with it (`MySQL` and `MariaDB` write the same dumps,
+/// and so do Redis and Valkey), else what the content says.
+pub(super) fn same_family(stated: Option<SourceEngine>, found: SourceEngine) -> SourceEngine {
+    use SourceEngine::{MariaDB, MySQL, Redis, Valkey};
+    match (stated, found) {
+        (Some(stated @ (MySQL | MariaDB)), MySQL | MariaDB)
+        | (Some(stated @ (Redis | Valkey)), Redis | Valkey) => stated,
+        (_, found) => found,
+    }
+}
+
+fn walk_tar(stream: &mut impl Read, known: &Known) -> Result<Walked> {
+    let mut archive = TarReader::new(stream);
+    let Some(first) = archive.next_member()? else {
+        return Err(fault(Reason::UnsupportedFormat, "the archive is empty"));
+    };
+    check_regular(&first)?;
+    if first.name == manifest::NAME {
+        return walk_databases(&mut archive, &first);
+    }
+    if first.name.ends_with(".bak") {
+        return walk_bak_files(&mut archive, first);
+    }
+    let format = match first.name.trim_start_matches("./") {
+        "toc.dat" => DumpFormat::PostgresArchive,
+        name if name == "metadata" || name.ends_with("-schema-create.sql") => DumpFormat::Mydumper,
+        name => {
+            let message = format!("the archive begins with {name:?}: it is none that a dump tool writes");
+            return Err(fault(Reason::UnsupportedFormat, message));
+        }
+    };
+    walk_dump_of_many(&mut archive, format, known)
+}
+
+fn check_regular(member: &Member) -> Result<()> {
+    if member.kind == Kind::File {
+        return Ok(());
+    }
+    let message = format!("{:?} in the archive is not a regular file", member.name);
+    Err(fault(Reason::UnsafeContent, message))
+}
+
+/// A TAR of one dump: `pg_dump`'s tar format, or a mydumper folder.
+fn walk_dump_of_many(
+    archive: &mut TarReader<impl Read>,
+    format: DumpFormat,
+    known: &Known,
+) -> Result<Walked> {
+    while let Some(member) = archive.next_member()? {
+        if member.kind != Kind::Folder {
+            check_regular(&member)?;
+        }
+    }
+    let engine = same_family(known.engine, detect::engine_of(format, b""));
+    let facts = DumpFacts::default();
+    let database = DatabaseEntry { name: known.name.clone(), format, bytes: 0, sha256: [0; 32], facts };
+    Ok(walked(vec![(database, (0, u64::MAX))], Some(engine), None))
+}
+
+fn walked(
+    databases: Vec<(DatabaseEntry, (u64, u64))>,
+    engine: Option<SourceEngine>,
+    engine_version: Option<String>,
+) -> Walked {
+    Walked { sha256: [0; 32], bytes: 0, databases, engine, engine_version, manifest: false }
+}
+
+/// DBackup's TAR of several databases.
+fn walk_databases(archive: &mut TarReader<impl Read>, first: &Member) -> Result<Walked> {
+    if first.size > manifest::LIMIT_BYTES {
+        return Err(fault(Reason::LimitExceeded, format!("a manifest of {} bytes", first.size)));
+    }
+    let mut text = Vec::new();
+    archive.read_to_end(&mut text).map_err(read_fault)?;
+    let Manifest::Databases { engine, engine_version, databases } = Manifest::parse(&text)? else {
+        let message = "a seekable archive lies under a compression or a seal of its own";
+        return Err(fault(Reason::UnsupportedFormat, message));
+    };
+    if databases.len() > MAX_DATABASES {
+        return Err(fault(Reason::LimitExceeded, format!("{} databases in one archive", databases.len())));
+    }
+    let mut found: Vec<(DatabaseEntry, (u64, u64))> = Vec::new();
+    for listed in databases {
+        if found.iter().any(|(other, _)| other.name.as_ref() == Some(&listed.name)) {
+            return Err(fault(
+                Reason::CorruptBackup,
+                format!("the database {:?} stands twice in the manifest", listed.name),
+            ));
+        }
+        let Some(member) = archive.next_member()? else {
+            let message = format!("the archive has no member for the database {:?}", listed.name);
+            return Err(fault(Reason::Truncated, message));
+        };
+        check_listed(&listed, &member)?;
+        found.push(walk_member(archive, Some(listed.name), &member, engine)?);
+    }
+    if let Some(member) = archive.next_member()? {
+        let message = format!("{:?} in the archive is not in its manifest", member.name);
+        return Err(fault(Reason::CorruptBackup, message));
+    }
+    Ok(Walked { manifest: true, ..walked(found, engine, engine_version) })
+}
+
+fn check_listed(listed: &ListedDatabase, member: &Member) -> Result<()> {
+    check_regular(member)?;
+    if member.name == listed.filename && member.size == listed.size {
+        return Ok(());
+    }
+    let message = format!(
+        "the archive has {:?} of {} bytes where its manifest says {:?} of {}",
+        member.name, member.size, listed.filename, listed.size
+    );
+    Err(fault(Reason::CorruptBackup, message))
+}
+
+fn walk_member(
+    archive: &mut TarReader<impl Read>,
+    name: Option<String>,
+    member: &Member,
+    engine: Option<SourceEngine>,
+) -> Result<(DatabaseEntry, (u64, u64))> {
+    let mut content = Peek::new(archive);
+    let (entry, _) = walk_entry(&mut content, name, engine)?;
+    Ok((entry, (member.offset, member.size)))
+}
+
+/// Recognises and reads one dump that is a part of something larger.
+pub(super) fn walk_entry<R: Read>(
+    content: &mut Peek<R>,
+    name: Option<String>,
+    engine: Option<SourceEngine>,
+) -> Result<(DatabaseEntry, SourceEngine)> {
+    let head = content.peek(detect::HEAD_BYTES).map_err(read_fault)?.to_vec();
+    let format = match detect::content(&head, engine) {
+        Content::Dump(format) => format,
+        // pg_dump's tar format would be this, as a member; DBackup never writes it.
+        Content::Tar | Content::Unknown => {
+            let name = name.as_deref().unwrap_or("?");
+            return Err(fault(
+                Reason::UnsupportedFormat,
+                format!("the dump of {name:?} is of no format that is known"),
+            ));
+        }
+    };
+    let found = same_family(engine, detect::engine_of(format, &head));
+    let (sha256, bytes, facts) = scan(content, format)?;
+    Ok((DatabaseEntry { name, format, bytes, sha256, facts }, found))
+}
+
+/// DBackup's TAR of SQL Server backups: no manifest, names with the time of the backup.
+fn walk_bak_files(archive: &mut TarReader<impl Read>, first: Member) -> Result<Walked> {
+    let mut found: Vec<(DatabaseEntry, (u64, u64))> = Vec::new();
+    let mut next = Some(first);
+    while let Some(member) = next {
+        check_regular(&member)?;
+        let name = bak_database(&member.name);
+        if found.len() >= MAX_DATABASES || found.iter().any(|(other, _)| other.name == name) {
+            let message =
+                format!("{:?} stands twice in the archive, or it has too many members", member.name);
+            return Err(fault(Reason::CorruptBackup, message));
+        }
+        found.push(walk_member(archive, name, &member, Some(SourceEngine::SQLServer))?);
+        next = archive.next_member()?;
+    }
+    Ok(walked(found, Some(SourceEngine::SQLServer), None))
+}
+
+/// `shop_2026-11-22T…bak` is the database `shop`. A database name may hold such a date itself; the
+/// first one that fits ends the name, as DBackup reads it.
+fn bak_database(file_name: &str) -> Option<String> {
+    let stem = file_name.strip_suffix(".bak")?;
+    let is_date = |text: &str| {
+        let bytes = text.as_bytes();
+        bytes.len() >= 11
+            && bytes.iter().take(11).enumerate().all(|(at, byte)| match at {
+                0 => *byte == b'_',
+                5 | 8 => *byte == b'-',
+                _ => byte.is_ascii_digit(),
+            })
+    };
+    let end = stem.char_indices().map(|(at, _)| at).find(|at| stem.get(*at..).is_some_and(is_date));
+    Some(stem.get(..end.unwrap_or(stem.len())).unwrap_or(stem).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sql_server_members_are_named_up_to_the_date() {
+        for (file, database) in [
+            ("shop_2026-11-22T03-00-00-000.bak", "shop"),
+            ("my_db-1_2026-11-22.bak", "my_db-1"),
+            ("plain.bak", "plain"),
+            ("žluť_2026-01-01x.bak", "žluť"),
+        ] {
+            assert_eq!(bak_database(file).as_deref(), Some(database));
+        }
+    }
+
+    fn tar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        for (name, content) in members {
+            let mut header = ::tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            // Set raw: the builder's own way refuses the hostile names that are wanted here.
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            builder.append(&header, *content).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn manifest_for(list: &str) -> Vec<u8> {
+        format!(r#"{{"version":1,"sourceType":"postgres","databases":[{list}]}}"#).into_bytes()
+    }
+
+    #[test]
+    fn a_tar_must_be_what_its_manifest_says() {
+        let a = r#"{"name":"a","filename":"a.dump","size":7}"#;
+        let dump: &[u8] = b"PGDMP12";
+        let cases: &[(&str, Vec<(&str, &[u8])>, Result<usize, Reason>)] = &[
+            (a, vec![("a.dump", dump)], Ok(1)),
+            (a, vec![], Err(Reason::Truncated)),
+            (a, vec![("b.dump", dump)], Err(Reason::CorruptBackup)),
+            (a, vec![("a.dump", b"PGDMP123")], Err(Reason::CorruptBackup)),
+            (a, vec![("a.dump", dump), ("x", b"1")], Err(Reason::CorruptBackup)),
+            (a, vec![("../../a.dump", dump)], Err(Reason::CorruptBackup)),
+            (
+                r#"{"name":"a","filename":"a","size":3},{"name":"a","filename":"a","size":3}"#,
+                vec![("a", b"PGDMP"); 2],
+                Err(Reason::CorruptBackup),
+            ),
+        ];
+        for (list, members, expected) in cases {
+            let text = manifest_for(list);
+            let mut all: Vec<(&str, &[u8])> = vec![("manifest.json", &text)];
+            all.extend(members.iter().copied());
+            let found = walk(&tar_of(&all)[..], &Known::default());
+            assert_eq!(
+                found.map(|w| w.databases.len()).map_err(|f| f.reason),
+                *expected,
+                "{list} {members:?}"
+            );
+        }
+    }
+}
