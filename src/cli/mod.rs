@@ -7,7 +7,7 @@ pub mod extract;
 pub mod keys;
 pub mod list;
 pub mod manifest;
-pub mod new;
+
 pub mod output;
 pub mod progress;
 pub mod render;
@@ -48,8 +48,8 @@ pub enum Command {
     Extract(extract::Extract),
     /// Lists a destination.
     List(list::List),
-    /// Writes a first manifest.
-    New(new::New),
+
+
     /// Prints the custom resource definitions as YAML
     Crds,
     /// Explains a reason.
@@ -63,7 +63,6 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Verify(arguments) => verify::verify(arguments),
         Command::Extract(arguments) => extract::extract(arguments),
         Command::List(arguments) => list::list(arguments),
-        Command::New(arguments) => new::new(arguments),
         Command::Crds => crds::print(),
         Command::Explain(arguments) => explain::explain(arguments),
     }

@@ -2,6 +2,7 @@
 //! no clock.
 
 pub mod cancel;
+pub mod catalog;
 pub mod cipher;
 pub mod codec;
 pub mod engine;
