@@ -47,7 +47,7 @@ pub enum Command {
     /// Decodes a backup to files.
     Extract(extract::Extract),
     /// Lists a destination.
-    List(list::List),
+    List(list::ListArguments),
 
 
     /// Prints the custom resource definitions as YAML
@@ -62,10 +62,27 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Verify(arguments) => verify::verify(arguments),
         Command::Extract(arguments) => extract::extract(arguments),
-        Command::List(arguments) => list::list(arguments),
-        Command::Crds => crds::print(),
+        Command::List(arguments) => finish(list::run(arguments)),
+        Command::Crds => print_crds(),
         Command::Explain(arguments) => explain::explain(arguments),
     }
+}
+
+/// Prints a result, or tells why there is none.
+fn finish(result: Result<String>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            output::out(&text);
+            ExitCode::Success
+        }
+        Err(fault) => report_fault(&fault),
+    }
+}
+
+fn print_crds() -> ExitCode {
+    finish(crds::render().map_err(|error| {
+        Fault::new(Stage::Resolve, Reason::InternalError, format!("failed to print the definitions: {error:#}"))
+    }))
 }
 
 /// Logs to standard error as `RUST_LOG` says; warnings by default.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::plan::{KeyKind, KeyProfile, SecretReader};
+use crate::plan::{KeyKind, KeyProfile, SecretKey, SecretReader};
 use crate::reason::Reason;
 use crate::runner::cipher::AgeKey;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -52,7 +52,7 @@ pub fn candidates(
 }
 
 fn read_profile(profile: &KeyProfile, secrets: &dyn SecretReader) -> Result<Vec<Candidate>> {
-    let read = |key| secrets.read(key).map_err(|error| fault(error.reason, error.message));
+    let read = |key: &SecretKey| secrets.read(key).map_err(|error| fault(error.reason, error.message));
     let candidate = |key| Candidate { profile: profile.name.clone(), id: profile.id.clone(), key };
     let what = format!("the key of EncryptionProfile {}", profile.name);
     match &profile.kind {
@@ -65,7 +65,7 @@ fn read_profile(profile: &KeyProfile, secrets: &dyn SecretReader) -> Result<Vec<
         KeyKind::RecoveryKit { secret } => {
             let mut files = KeyFiles::new();
             for key in secrets.keys(secret).map_err(|error| fault(error.reason, error.message))? {
-                let at = crate::plan::SecretKey { secret: secret.clone(), key: key.clone() };
+                let at = SecretKey { secret: secret.clone(), key: key.clone() };
                 files.insert(key, read(&at)?);
             }
             let mut kit = recovery_kit(&profile.name, &files)?;

@@ -1,58 +1,12 @@
 //! `backup.latest`: the newest backup of a storage destination that fits, by its sidecar.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use jiff::Timestamp;
 
 use crate::plan::Latest;
-use crate::reason::Reason;
+use crate::reason::{Class, Reason};
+use crate::runner::catalog::{self, Beside, Entry};
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::format::dbackup::SIDECAR_SUFFIX;
-use crate::runner::format::dbackup::sidecar::{self, Sidecar};
 use crate::runner::source::Store;
-
-/// Most files of a destination that are looked through.
-pub const LISTING_LIMIT: usize = 200_000;
-/// Sidecars that are read at the same time.
-const READERS: usize = 16;
-
-/// A sidecar that was read, or why it could not be.
-pub type Read = (String, Result<Sidecar>);
-
-/// Reads the sidecars at `paths`, several at a time; the order is kept.
-pub fn read_sidecars(store: &Arc<dyn Store>, paths: &[String]) -> Vec<Read> {
-    let next = AtomicUsize::new(0);
-    let mut read: Vec<(usize, Read)> = thread::scope(|scope| {
-        let readers: Vec<_> = (0..READERS.min(paths.len()))
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut mine = Vec::new();
-                    while let Some((at, path)) = take(&next, paths) {
-                        mine.push((at, (path.clone(), read_sidecar(store.as_ref(), path))));
-                    }
-                    mine
-                })
-            })
-            .collect();
-        readers.into_iter().filter_map(|reader| reader.join().ok()).flatten().collect()
-    });
-    read.sort_by_key(|(at, _)| *at);
-    read.into_iter().map(|(_, read)| read).collect()
-}
-
-fn take<'a>(next: &AtomicUsize, paths: &'a [String]) -> Option<(usize, &'a String)> {
-    let at = next.fetch_add(1, Ordering::Relaxed);
-    paths.get(at).map(|path| (at, path))
-}
-
-fn read_sidecar(store: &dyn Store, path: &str) -> Result<Sidecar> {
-    let data = store.read_small(path, sidecar::LIMIT_BYTES)?.ok_or_else(|| {
-        Fault::new(Stage::Download, Reason::SourceNotFound, format!("{path} is gone since it was listed"))
-    })?;
-    Sidecar::parse(&data)
-}
 
 /// One backup with the facts that the choice needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,24 +17,34 @@ struct Offer {
 }
 
 /// The path of the newest backup that fits `wanted` at `now`.
-pub fn latest(store: &Arc<dyn Store>, wanted: &Latest, now: Timestamp) -> Result<String> {
-    let listed = store.list(&wanted.prefix, LISTING_LIMIT)?;
-    let present = |path: &str| listed.binary_search_by(|object| object.path.as_str().cmp(path)).is_ok();
-    let sidecars: Vec<String> = listed
-        .iter()
-        .map(|object| object.path.clone())
+///
+/// Only backups with a sidecar and its timestamp take part. A sidecar that the storage did not give
+/// stops the choice: it may be the newest one.
+pub fn latest(store: &dyn Store, wanted: &Latest, now: Timestamp) -> Result<String> {
+    let mut offers = Vec::new();
+    for entry in catalog::backups(store, &wanted.prefix)? {
         // A sidecar is uploaded before its data: without the data there is no backup yet.
-        .filter(|path| path.strip_suffix(SIDECAR_SUFFIX).is_some_and(present))
-        .collect();
-    let offers: Vec<Offer> = read_sidecars(store, &sidecars)
-        .into_iter()
-        .filter_map(|(path, sidecar)| {
-            let sidecar = sidecar.ok()?;
-            let path = path.strip_suffix(SIDECAR_SUFFIX)?.to_owned();
-            Some(Offer { path, timestamp: sidecar.timestamp?, databases: sidecar.databases })
-        })
-        .collect();
+        if entry.size.is_some() {
+            offers.extend(offer(entry)?);
+        }
+    }
     choose(offers, wanted, now, &store.describe())
+}
+
+fn offer(entry: Entry) -> Result<Option<Offer>> {
+    match entry.beside {
+        Beside::Nothing => Ok(None),
+        Beside::Unreadable(fault) if fault.reason.facts().class == Class::Storage => Err(fault),
+        Beside::Unreadable(fault) => {
+            tracing::warn!(path = entry.path, "{}; the backup is left out", fault.message);
+            Ok(None)
+        }
+        Beside::Sidecar(sidecar) => Ok(sidecar.timestamp.map(|timestamp| Offer {
+            path: entry.path,
+            timestamp,
+            databases: sidecar.databases,
+        })),
+    }
 }
 
 fn choose(offers: Vec<Offer>, wanted: &Latest, now: Timestamp, place: &str) -> Result<String> {

@@ -2,11 +2,13 @@
 //!
 //! One crate, so that the library is linked once. `tests/parts/install.sh` brings what is started
 //! here. A part that is missing is a failure that says so, never a skipped test.
-#![expect(
+#![allow(
+    clippy::allow_attributes,
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     unreachable_pub,
     reason = "tests start servers, look at the environment and may stop at the first surprise"
@@ -16,4 +18,5 @@ mod dbackup;
 mod generated;
 mod parts;
 mod s3;
+mod sqlite;
 mod support;

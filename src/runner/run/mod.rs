@@ -98,15 +98,15 @@ impl Drop for Watchdog {
     }
 }
 
-struct Run<'a> {
+struct Run<'a, 'p> {
     plan: &'a RestorePlan,
-    parts: Parts<'a>,
+    parts: Parts<'p>,
     begun: Instant,
     report: RestoreReport,
 }
 
-impl<'a> Run<'a> {
-    fn new(plan: &'a RestorePlan, parts: Parts<'a>) -> Self {
+impl<'a, 'p> Run<'a, 'p> {
+    fn new(plan: &'a RestorePlan, parts: Parts<'p>) -> Self {
         let report = RestoreReport {
             namespace: plan.namespace.clone(),
             name: plan.name.clone(),
@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
     fn resolve(&mut self) -> Result<Artifact> {
         let path = match &self.plan.backup.selector {
             Selector::Path(path) => path.clone(),
-            Selector::Latest(wanted) => select::latest(&self.parts.store, wanted, self.parts.now)?,
+            Selector::Latest(wanted) => select::latest(self.parts.store.as_ref(), wanted, self.parts.now)?,
         };
         let artifact = Artifact { store: Arc::clone(&self.parts.store), path };
         // Known this early so that a refusal can name what would be restored.
