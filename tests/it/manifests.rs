@@ -385,3 +385,24 @@ fn problems_of_several_files_come_together() {
     let places: Vec<String> = reader.finish().unwrap_err().into_iter().map(|problem| problem.place).collect();
     assert_eq!(places, ["b.yaml, document 1, BackupStorage backups", "c.yaml, document 1"]);
 }
+
+#[test]
+fn a_manifest_cut_or_mistyped_anywhere_ends_without_a_panic_and_without_the_secret() {
+    let all = format!("{STORAGE}---{RESTORE}---{SECRET}");
+    for end in (0..all.len()).step_by(7) {
+        let _ = read(&all[..end]);
+    }
+    let text = SECRET.replace("  both: new\n", "").replace("hunter2", "hunter2horse");
+    for position in 0..=text.len() {
+        for typed in [
+            "*", "&", "!", "%", "@", "`", ":", "- ", "{", "}", "[", "]", "\"", "'", "|", ">", "#", "\t",
+            "\n", "\0",
+        ] {
+            let mistyped = format!("{}{typed}{}", &text[..position], &text[position..]);
+            for problem in read(&mistyped).err().into_iter().flatten() {
+                let message = problem.to_string();
+                assert!(!message.contains("hunt") && !message.contains("orse"), "{mistyped}\n{message}");
+            }
+        }
+    }
+}
