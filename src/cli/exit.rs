@@ -34,10 +34,19 @@ impl ExitCode {
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::Success, "Done: restored, planned, verified, extracted or listed."),
         (Self::Usage, "The command line or a manifest is not valid. Nothing was written."),
-        (Self::ConfirmationNeeded, "The target holds data and its replacement is not confirmed. Nothing was written."),
-        (Self::BackupNotGood, "The backup is not good, cannot be opened, or cannot be shown to be whole. Nothing was written."),
+        (
+            Self::ConfirmationNeeded,
+            "The target holds data and its replacement is not confirmed. Nothing was written.",
+        ),
+        (
+            Self::BackupNotGood,
+            "The backup is not good, cannot be opened, or cannot be shown to be whole. Nothing was written.",
+        ),
         (Self::Untouched, "Failed before an existing target was changed."),
-        (Self::UntouchedRetryable, "Failed before an existing target was changed; the same command may succeed later."),
+        (
+            Self::UntouchedRetryable,
+            "Failed before an existing target was changed; the same command may succeed later.",
+        ),
         (Self::Touched, "Failed after an existing target was changed."),
         (Self::TouchedUnknown, "Failed, and an existing target may have been changed."),
         (Self::Stopped, "Stopped (Ctrl-C, SIGTERM, timeout) before an existing target was changed."),
@@ -51,7 +60,11 @@ impl ExitCode {
             Class::Backup => Self::BackupNotGood,
             Class::Request if reason == Reason::InvalidSpec => Self::Usage,
             Class::Request | Class::Storage | Class::Target | Class::Internal => {
-                if reason.is_retryable() { Self::UntouchedRetryable } else { Self::Untouched }
+                if reason.is_retryable() {
+                    Self::UntouchedRetryable
+                } else {
+                    Self::Untouched
+                }
             }
         }
     }

@@ -26,7 +26,11 @@ pub fn explain(arguments: &Explain) -> ExitCode {
         return ExitCode::Usage;
     };
     let facts = reason.facts();
-    let retry = if facts.retryable { "The same run may succeed later with nothing changed." } else { "Something has to change before another try." };
+    let retry = if facts.retryable {
+        "The same run may succeed later with nothing changed."
+    } else {
+        "Something has to change before another try."
+    };
     output::out(&format!("{}\n\n  {}\n  {}\n  {retry}\n", facts.name, facts.meaning, facts.hint));
     ExitCode::Success
 }
@@ -49,7 +53,11 @@ pub fn page() -> String {
          changed. The exit codes are in [exit-codes.md](exit-codes.md).\n",
     );
     for class in CLASSES {
-        let _ = write!(text, "\n## {}\n\n| reason | meaning | what to do | again |\n|---|---|---|---|\n", class.title());
+        let _ = write!(
+            text,
+            "\n## {}\n\n| reason | meaning | what to do | again |\n|---|---|---|---|\n",
+            class.title()
+        );
         for facts in Reason::ALL.iter().map(|reason| reason.facts()).filter(|facts| facts.class == class) {
             let again = if facts.retryable { "yes" } else { "no" };
             let _ = writeln!(text, "| `{}` | {} | {} | {again} |", facts.name, facts.meaning, facts.hint);

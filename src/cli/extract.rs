@@ -73,7 +73,8 @@ fn carry_out(arguments: &Extract) -> Result<()> {
     let _signals = signals::cancel_on_signal(&context.cancel);
     if arguments.directory == Path::new("-") {
         let [index] = chosen.as_slice() else {
-            let message = format!("{} databases do not fit on standard output; name one with --database", chosen.len());
+            let message =
+                format!("{} databases do not fit on standard output; name one with --database", chosen.len());
             return Err(fault(Reason::InvalidSpec, message));
         };
         return copy(&examined, *index, &context, &mut io::stdout().lock());
@@ -113,8 +114,10 @@ fn choose(examined: &Examined, database: Option<&str>) -> Result<Vec<usize>> {
     };
     let found: Vec<usize> = all.filter(named).collect();
     if found.is_empty() {
-        let names: Vec<_> = examined.databases.iter().map(|entry| entry.name.as_deref().unwrap_or("-")).collect();
-        let message = format!("there is no database {wanted:?} in the backup; it holds: {}", names.join(", "));
+        let names: Vec<_> =
+            examined.databases.iter().map(|entry| entry.name.as_deref().unwrap_or("-")).collect();
+        let message =
+            format!("there is no database {wanted:?} in the backup; it holds: {}", names.join(", "));
         return Err(Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, message));
     }
     Ok(found)
@@ -199,7 +202,8 @@ fn file_name(examined: &Examined, index: usize, taken: &mut BTreeSet<String>) ->
 /// A database's name as one component of a path: no separators, no leading dot, no control
 /// characters, not too long.
 fn safe_name(name: &str) -> String {
-    let mut safe: String = name.chars().map(|c| if c.is_control() || matches!(c, '/' | '\\') { '_' } else { c }).collect();
+    let mut safe: String =
+        name.chars().map(|c| if c.is_control() || matches!(c, '/' | '\\') { '_' } else { c }).collect();
     if safe.starts_with('.') {
         safe.replace_range(..1, "_");
     }
@@ -241,7 +245,10 @@ mod tests {
             assert_eq!(safe_name(name), safe, "{name:?}");
         }
         let mut taken = BTreeSet::new();
-        let names: Vec<_> = ["a/b", "a_b", "app.sqlite"].iter().map(|name| unique(&safe_name(name), "sqlite", &mut taken)).collect();
+        let names: Vec<_> = ["a/b", "a_b", "app.sqlite"]
+            .iter()
+            .map(|name| unique(&safe_name(name), "sqlite", &mut taken))
+            .collect();
         assert_eq!(names, ["a_b.sqlite", "a_b_2.sqlite", "app.sqlite"]);
     }
 

@@ -55,7 +55,8 @@ fn failed(path: &Path, error: std::io::Error) -> Fault {
         std::io::ErrorKind::NotFound => Reason::SecretMissing,
         _ => Reason::SecretKeyMissing,
     };
-    Fault::new(Stage::Resolve, reason, format!("failed to read the keys in {}", path.display())).caused_by(error)
+    Fault::new(Stage::Resolve, reason, format!("failed to read the keys in {}", path.display()))
+        .caused_by(error)
 }
 
 fn read_path(path: &Path) -> Result<Vec<Candidate>> {

@@ -7,7 +7,7 @@ pub mod extract;
 pub mod keys;
 pub mod list;
 pub mod manifest;
-
+pub mod new;
 pub mod output;
 pub mod progress;
 pub mod render;
@@ -49,9 +49,14 @@ pub enum Command {
     /// Lists a destination.
     List(list::ListArguments),
 
-
+    /// Writes a first manifest from flags, its Secrets apart
+    New(new::NewArgs),
     /// Prints the custom resource definitions as YAML
-    Crds,
+    Crds {
+        /// Write them as files into this folder instead
+        #[arg(short, long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
     /// Explains a reason.
     Explain(explain::Explain),
 }
@@ -63,7 +68,8 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Verify(arguments) => verify::verify(arguments),
         Command::Extract(arguments) => extract::extract(arguments),
         Command::List(arguments) => finish(list::run(arguments)),
-        Command::Crds => print_crds(),
+        Command::New(arguments) => write_first(arguments),
+        Command::Crds { directory } => crds_to(directory.as_deref()),
         Command::Explain(arguments) => explain::explain(arguments),
     }
 }
@@ -79,9 +85,34 @@ fn finish(result: Result<String>) -> ExitCode {
     }
 }
 
-fn print_crds() -> ExitCode {
-    finish(crds::render().map_err(|error| {
-        Fault::new(Stage::Resolve, Reason::InternalError, format!("failed to print the definitions: {error:#}"))
+fn write_first(arguments: &new::NewArgs) -> ExitCode {
+    let mut notes = Vec::new();
+    let mut text = Vec::new();
+    let result = new::run(arguments, &mut text, &mut notes);
+    output::out(&String::from_utf8_lossy(&text));
+    match result {
+        Ok(()) => {
+            output::note(String::from_utf8_lossy(&notes).trim_end());
+            ExitCode::Success
+        }
+        Err(error) => {
+            output::note(&format!("error: {error:#}"));
+            ExitCode::Usage
+        }
+    }
+}
+
+fn crds_to(folder: Option<&Path>) -> ExitCode {
+    let written = match folder {
+        None => crds::render(),
+        Some(folder) => crds::write(folder).map(|()| String::new()),
+    };
+    finish(written.map_err(|error| {
+        Fault::new(
+            Stage::Resolve,
+            Reason::InternalError,
+            format!("failed to write the definitions: {error:#}"),
+        )
     }))
 }
 
@@ -119,7 +150,12 @@ pub(crate) fn manifest_files(files: &[PathBuf]) -> Result<Manifests> {
 pub(crate) fn report_fault(fault: &Fault) -> ExitCode {
     let message = fault.full_message();
     let lines: Vec<String> = message.lines().map(output::clean).collect();
-    output::note(&format!("error: {}\nreason: {}\nhint: {}", lines.join("\n"), fault.reason, fault.reason.hint()));
+    output::note(&format!(
+        "error: {}\nreason: {}\nhint: {}",
+        lines.join("\n"),
+        fault.reason,
+        fault.reason.hint()
+    ));
     ExitCode::untouched(fault.reason)
 }
 

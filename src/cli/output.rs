@@ -73,9 +73,11 @@ pub fn table(head: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
         let padded: Vec<String> = cells
             .zip(&widths)
             .enumerate()
-            .map(|(at, (cell, width))| {
-                if right.contains(&at) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-            })
+            .map(
+                |(at, (cell, width))| {
+                    if right.contains(&at) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                },
+            )
             .collect();
         format!("{}\n", padded.join("  ").trim_end())
     };
@@ -92,7 +94,10 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_and_tables_aligned() {
-        assert_eq!([grouped(0), grouped(999), grouped(61_440), grouped(1_000_000)].join("|"), "0|999|61 440|1 000 000");
+        assert_eq!(
+            [grouped(0), grouped(999), grouped(61_440), grouped(1_000_000)].join("|"),
+            "0|999|61 440|1 000 000"
+        );
         let rows = vec![vec!["a".into(), "1".into()], vec!["bbb".into(), "22".into()]];
         assert_eq!(table(&["NAME", "N"], &rows, &[1]), "NAME   N\na      1\nbbb   22\n");
     }

@@ -14,8 +14,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Time between two lines about the same step, where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-const WITH_TOTAL: &str =
-    "{spinner} {msg:<24} [{bar:28}] {binary_bytes:>11} / {binary_total_bytes:<11} {binary_bytes_per_sec:>13}  ETA {eta}";
+const WITH_TOTAL: &str = "{spinner} {msg:<24} [{bar:28}] {binary_bytes:>11} / {binary_total_bytes:<11} {binary_bytes_per_sec:>13}  ETA {eta}";
 const WITHOUT_TOTAL: &str = "{spinner} {msg:<24} {elapsed}";
 
 /// Shows until it is dropped.
@@ -73,7 +72,8 @@ impl View {
                 if *step != now.step {
                     *step = now.step;
                     let template = if now.total > 0 { WITH_TOTAL } else { WITHOUT_TOTAL };
-                    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+                    let style = ProgressStyle::with_template(template)
+                        .unwrap_or_else(|_| ProgressStyle::default_bar());
                     bar.reset();
                     bar.set_style(style.progress_chars("━╸─"));
                     bar.set_length(now.total);
@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_plain_line_says_step_bytes_rate_and_time_left() {
-        let snapshot = |done, total| Snapshot { stage: Stage::Download, what: "checking".into(), done, total, step: 1 };
+        let snapshot =
+            |done, total| Snapshot { stage: Stage::Download, what: "checking".into(), done, total, step: 1 };
         assert_eq!(
             line(&snapshot(1 << 20, 4 << 20), Duration::from_secs(1)),
             "checking: 25% 1.00 MiB of 4.00 MiB, 1.00 MiB/s, about 3 s left"

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use super::output::{self, bytes, clean, grouped};
 use super::verify::indent;
 use crate::plan::RestorePlan;
-use crate::report::{BackupReport, DatabaseReport, FailureReport, Outcome, RestoreReport, TargetModified, TargetReport};
+use crate::report::{
+    BackupReport, DatabaseReport, FailureReport, Outcome, RestoreReport, TargetModified, TargetReport,
+};
 
 /// The whole report, ending in a line feed.
 pub fn report(report: &RestoreReport, plan: &RestorePlan) -> String {
@@ -80,7 +82,9 @@ fn backup_lines(backup: &BackupReport) -> String {
 fn holds(row: &DatabaseReport) -> String {
     let Some(holds) = &row.holds else { return String::from("nothing") };
     match (holds.tables, holds.rows_estimate) {
-        (Some(tables), Some(rows)) => format!("{tables} tables, ≈{} rows, {}", grouped(rows), bytes(holds.bytes)),
+        (Some(tables), Some(rows)) => {
+            format!("{tables} tables, ≈{} rows, {}", grouped(rows), bytes(holds.bytes))
+        }
         (Some(tables), None) => format!("{tables} tables, {}", bytes(holds.bytes)),
         (None, _) => bytes(holds.bytes),
     }
@@ -160,7 +164,11 @@ fn undo_lines(report: &RestoreReport) -> String {
             let until = previous.until.map_or_else(String::new, |until| {
                 format!(", at least until {}", until.strftime("%Y-%m-%d %H:%M UTC"))
             });
-            format!("\n  the replaced data is kept as {} ({}){until}\n", clean(&previous.name), bytes(previous.bytes))
+            format!(
+                "\n  the replaced data is kept as {} ({}){until}\n",
+                clean(&previous.name),
+                bytes(previous.bytes)
+            )
         })
         .collect()
 }

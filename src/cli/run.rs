@@ -44,7 +44,9 @@ pub struct Run {
 
 fn parse_claim(text: &str) -> std::result::Result<(String, PathBuf), String> {
     match text.split_once('=') {
-        Some((name, folder)) if !name.is_empty() && !folder.is_empty() => Ok((name.to_owned(), folder.into())),
+        Some((name, folder)) if !name.is_empty() && !folder.is_empty() => {
+            Ok((name.to_owned(), folder.into()))
+        }
         _ => Err("expected NAME=DIR, such as app-data=./data".to_owned()),
     }
 }
@@ -119,7 +121,9 @@ fn start(arguments: &Run, plan: &RestorePlan, secrets: &crate::plan::MemorySecre
     let parts = Parts { store, keys, engine, ask: &mut ask, now, context: context.clone() };
     let report = run::run(plan, parts);
     drop(display);
-    if report.outcome == Outcome::Planned && report.target.as_ref().is_some_and(|target| target.confirmation_required) {
+    if report.outcome == Outcome::Planned
+        && report.target.as_ref().is_some_and(|target| target.confirmation_required)
+    {
         output::note("note: a real run would ask for a confirmation first");
     }
     Ok(report)

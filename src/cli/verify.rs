@@ -57,10 +57,18 @@ impl Expectations {
         let checksum = self.sha256.as_ref().map(|text| {
             let mut digest = [0; 32];
             hex::decode_to_slice(text, &mut digest).map(|()| digest).map_err(|_| {
-                Fault::new(Stage::Resolve, crate::reason::Reason::InvalidSpec, "--sha256 is not 64 hexadecimal digits")
+                Fault::new(
+                    Stage::Resolve,
+                    crate::reason::Reason::InvalidSpec,
+                    "--sha256 is not 64 hexadecimal digits",
+                )
             })
         });
-        Ok(Options { checksum: checksum.transpose()?, allow_unproven: self.allow_unproven, ..Options::default() })
+        Ok(Options {
+            checksum: checksum.transpose()?,
+            allow_unproven: self.allow_unproven,
+            ..Options::default()
+        })
     }
 }
 
@@ -183,8 +191,22 @@ fn text(examined: &Examined) -> String {
     let backup = run::backup_report(examined);
     let unknown = || "?".to_owned();
     let mut lines = vec![
-        ("engine", format!("{} {}", backup.engine.unwrap_or_else(unknown), backup.engine_version.unwrap_or_else(unknown))),
-        ("format", format!("{}, compression {}", backup.format.unwrap_or_else(unknown), backup.compression.unwrap_or_else(unknown))),
+        (
+            "engine",
+            format!(
+                "{} {}",
+                backup.engine.unwrap_or_else(unknown),
+                backup.engine_version.unwrap_or_else(unknown)
+            ),
+        ),
+        (
+            "format",
+            format!(
+                "{}, compression {}",
+                backup.format.unwrap_or_else(unknown),
+                backup.compression.unwrap_or_else(unknown)
+            ),
+        ),
         ("encryption", encryption_words(examined)),
         ("proof", proof_words(examined.proof).to_owned()),
         ("stored", format!("{} bytes ({})", grouped(backup.size), bytes(backup.size))),
@@ -213,7 +235,9 @@ fn text(examined: &Examined) -> String {
 fn encryption_words(examined: &Examined) -> String {
     match &examined.encryption {
         None => "none".to_owned(),
-        Some(seal) if seal.discovered => format!("{}, opened by key {} (found by trying)", seal.algorithm, seal.profile),
+        Some(seal) if seal.discovered => {
+            format!("{}, opened by key {} (found by trying)", seal.algorithm, seal.profile)
+        }
         Some(seal) => format!("{}, opened by key {}", seal.algorithm, seal.profile),
     }
 }

@@ -45,7 +45,9 @@ impl Cancel {
     pub fn check(&self, stage: Stage) -> Result<()> {
         match self.0.load(Ordering::SeqCst) {
             RUNNING => Ok(()),
-            EXPIRED => Err(Fault::new(stage, Reason::DeadlineExceeded, "the run took longer than its timeout")),
+            EXPIRED => {
+                Err(Fault::new(stage, Reason::DeadlineExceeded, "the run took longer than its timeout"))
+            }
             _ => Err(Fault::new(stage, Reason::Interrupted, "the run was asked to stop")),
         }
     }

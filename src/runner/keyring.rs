@@ -26,7 +26,11 @@ fn fault(reason: Reason, message: impl Into<String>) -> Fault {
 }
 
 /// Reads the keys of a plan.
-pub fn from_plan(profiles: &[KeyProfile], named: Option<&str>, secrets: &dyn SecretReader) -> Result<KeyRing> {
+pub fn from_plan(
+    profiles: &[KeyProfile],
+    named: Option<&str>,
+    secrets: &dyn SecretReader,
+) -> Result<KeyRing> {
     candidates(profiles, named, secrets).map(|candidates| KeyRing::new(candidates, named.map(str::to_owned)))
 }
 
@@ -78,8 +82,9 @@ fn read_profile(profile: &KeyProfile, secrets: &dyn SecretReader) -> Result<Vec<
 }
 
 fn text<'a>(value: &'a [u8], what: &str) -> Result<&'a str> {
-    std::str::from_utf8(value)
-        .map_err(|_| fault(Reason::InvalidKey, format!("{what} is not text; 64 hexadecimal digits or an age identity are")))
+    std::str::from_utf8(value).map_err(|_| {
+        fault(Reason::InvalidKey, format!("{what} is not text; 64 hexadecimal digits or an age identity are"))
+    })
 }
 
 /// 64 hexadecimal digits of either case; white space around them is allowed.
@@ -92,10 +97,13 @@ fn aes_key(value: &[u8], what: &str) -> Result<Secret<[u8; 32]>> {
 
 /// The lines of an age identity file.
 fn age_identities(value: &[u8], what: &str) -> Result<Vec<Key>> {
-    let lines = text(value, what)?.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines =
+        text(value, what)?.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let keys: Vec<Key> = lines
         .map(|line| {
-            AgeKey::parse_identity(line).map(Key::Age).map_err(|error| fault(error.reason, format!("{what}: {}", error.message)))
+            AgeKey::parse_identity(line)
+                .map(Key::Age)
+                .map_err(|error| fault(error.reason, format!("{what}: {}", error.message)))
         })
         .collect::<Result<_>>()?;
     if keys.is_empty() {
@@ -144,7 +152,10 @@ pub fn recovery_kit(name: &str, files: &KeyFiles) -> Result<Vec<Candidate>> {
         found.extend(key_file(file, value.expose()).unwrap_or_default());
     }
     if found.is_empty() {
-        return Err(fault(Reason::InvalidKey, format!("{name} holds no key: no master.key, *.key or age identity")));
+        return Err(fault(
+            Reason::InvalidKey,
+            format!("{name} holds no key: no master.key, *.key or age identity"),
+        ));
     }
     Ok(found)
 }
@@ -156,12 +167,18 @@ fn read_list(name: &str, list: &[u8], files: &KeyFiles, found: &mut Vec<Candidat
         fault(Reason::InvalidKey, format!("keys.json of {name} cannot be read at line {}", error.line()))
     })?;
     if list.version != 1 {
-        return Err(fault(Reason::InvalidKey, format!("keys.json of {name} has version {}; 1 is known", list.version)));
+        return Err(fault(
+            Reason::InvalidKey,
+            format!("keys.json of {name} has version {}; 1 is known", list.version),
+        ));
     }
     let mut listed = Vec::new();
     for entry in list.keys {
         let value = files.get(&entry.file).ok_or_else(|| {
-            fault(Reason::SecretKeyMissing, format!("keys.json of {name} names {:?}, which is not there", entry.file))
+            fault(
+                Reason::SecretKeyMissing,
+                format!("keys.json of {name} names {:?}, which is not there", entry.file),
+            )
         })?;
         let key = aes_key(value.expose(), &format!("{:?} of {name}", entry.file))?;
         found.push(Candidate { profile: entry.name, id: Some(entry.profile_id), key: Key::Aes(key) });
@@ -213,14 +230,22 @@ mod tests {
         for (kit, reason) in [
             (files(&[("README.txt", "hello")]), Reason::InvalidKey),
             (files(&[("keys.json", "{\"secret\": topsecret}")]), Reason::InvalidKey),
-            (files(&[("keys.json", r#"{"version":1,"keys":[{"profileId":"a","name":"b","file":"../x"}]}"#)]), Reason::SecretKeyMissing),
+            (
+                files(&[(
+                    "keys.json",
+                    r#"{"version":1,"keys":[{"profileId":"a","name":"b","file":"../x"}]}"#,
+                )]),
+                Reason::SecretKeyMissing,
+            ),
             (files(&[("keys.json", r#"{"version":9,"keys":[]}"#)]), Reason::InvalidKey),
         ] {
             let error = recovery_kit("kit", &kit).err().unwrap();
             assert_eq!(error.reason, reason);
             assert!(!error.full_message().contains("topsecret"), "{}", error.full_message());
         }
-        for value in [&b"topsecret"[..], b"", &[0xff; 64], b"AGE-SECRET-KEY-1TOPSECRET", HEX.as_bytes().split_at(63).0] {
+        for value in
+            [&b"topsecret"[..], b"", &[0xff; 64], b"AGE-SECRET-KEY-1TOPSECRET", HEX.as_bytes().split_at(63).0]
+        {
             let error = key_file("x.key", value).err().unwrap();
             assert_eq!(error.reason, Reason::InvalidKey);
             assert!(!error.full_message().to_lowercase().contains("topsecret"), "{}", error.full_message());

@@ -59,7 +59,9 @@ fn choose(offers: Vec<Offer>, wanted: &Latest, now: Timestamp, place: &str) -> R
     };
     let age = now.duration_since(newest.timestamp);
     match wanted.max_age {
-        Some(most) if age > jiff::SignedDuration::try_from(most.get()).unwrap_or(jiff::SignedDuration::MAX) => {
+        Some(most)
+            if age > jiff::SignedDuration::try_from(most.get()).unwrap_or(jiff::SignedDuration::MAX) =>
+        {
             let message = format!(
                 "the newest backup, {} of {}, is older than maxAge {most} allows",
                 newest.path, newest.timestamp

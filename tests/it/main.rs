@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
+    clippy::too_many_lines,
     clippy::unwrap_used,
     unreachable_pub,
     reason = "tests start servers, look at the environment and may stop at the first surprise"
@@ -16,7 +17,11 @@
 
 mod dbackup;
 mod generated;
+mod manifests;
+mod new;
 mod parts;
+mod plans;
+mod rules;
 mod s3;
 mod sqlite;
 mod support;

@@ -40,7 +40,8 @@ pub fn decide(overwrite: &OverwritePlan, survey: &Survey, token: &str, now: Time
         return Consent::Needed(Reason::ConfirmationExpired, message);
     }
     if overwrite.confirmed_plan.as_ref().is_some_and(|confirmed| confirmed != token) {
-        let message = format!("{target} holds {what}; the confirmed plan is not the one of now, which is {token}");
+        let message =
+            format!("{target} holds {what}; the confirmed plan is not the one of now, which is {token}");
         return Consent::Needed(Reason::ConfirmationRequired, message);
     }
     Consent::Given
@@ -77,7 +78,11 @@ mod tests {
             (overwrite(&["APP.db", "app.db ", "app"], None, None), full(), "Needed(ConfirmationRequired"),
             (overwrite(&["app.db"], past, None), full(), "Needed(ConfirmationExpired"),
             (overwrite(&["app.db"], None, Some("other")), full(), "Needed(ConfirmationRequired"),
-            (OverwritePlan { policy: OverwritePolicy::Refuse, ..overwrite(&["app.db"], None, None) }, full(), "Refused"),
+            (
+                OverwritePlan { policy: OverwritePolicy::Refuse, ..overwrite(&["app.db"], None, None) },
+                full(),
+                "Refused",
+            ),
         ] {
             let consent = format!("{:?}", decide(&plan, &survey, "t", now));
             assert!(consent.starts_with(expected), "{plan:?}: {consent}");

@@ -17,8 +17,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::plan::{Compression, Format, Mode, RestorePlan, Selector};
 use crate::reason::Reason;
 use crate::report::{
-    BackupReport, DatabaseReport, FailureReport, HoldsReport, Outcome, PreviousReport, RestoreReport, SpaceReport,
-    StageReport, TableReport, TargetModified, TargetReport, VerificationReport,
+    BackupReport, DatabaseReport, FailureReport, HoldsReport, Outcome, PreviousReport, RestoreReport,
+    SpaceReport, StageReport, TableReport, TargetModified, TargetReport, VerificationReport,
 };
 use crate::runner::codec::Codec;
 use crate::runner::engine::{Context, Engine, Survey, Verified};
@@ -126,13 +126,22 @@ impl<'a, 'p> Run<'a, 'p> {
     }
 
     /// Times a step; the time counts when the step fails, too.
-    fn step<T>(&mut self, stage: Stage, name: &str, action: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    fn step<T>(
+        &mut self,
+        stage: Stage,
+        name: &str,
+        action: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         self.parts.context.cancel.check(stage)?;
         self.parts.context.progress.begin(stage, name.to_lowercase(), 0);
         let begun = Instant::now();
         let result = action(self);
         let bytes = Some(self.parts.context.progress.snapshot().done).filter(|bytes| *bytes > 0);
-        self.report.stages.push(StageReport { name: name.into(), seconds: begun.elapsed().as_secs_f64(), bytes });
+        self.report.stages.push(StageReport {
+            name: name.into(),
+            seconds: begun.elapsed().as_secs_f64(),
+            bytes,
+        });
         result
     }
 
@@ -234,8 +243,11 @@ impl<'a, 'p> Run<'a, 'p> {
                 if let Some(target) = &mut self.report.target {
                     target.confirmation_required = true;
                 }
-                let question =
-                    Question { target: survey.target.clone(), message: message.clone(), backup: artifact.describe() };
+                let question = Question {
+                    target: survey.target.clone(),
+                    message: message.clone(),
+                    backup: artifact.describe(),
+                };
                 if planning || (self.parts.ask)(&question) {
                     return Ok(true);
                 }
@@ -248,7 +260,8 @@ impl<'a, 'p> Run<'a, 'p> {
     fn examine(&mut self, artifact: &Artifact) -> Result<Examined> {
         let options = options(self.plan)?;
         let context = self.parts.context.clone();
-        let examined = examine(Request { artifact, keys: &self.parts.keys, options: &options, context: &context })?;
+        let examined =
+            examine(Request { artifact, keys: &self.parts.keys, options: &options, context: &context })?;
         if self.plan.backup.format == Format::DBackup && !examined.dbackup {
             let message = format!("{} is not a backup made by DBackup", artifact.describe());
             return Err(Fault::new(Stage::Inspect, Reason::UnsupportedFormat, message));
@@ -263,18 +276,31 @@ impl<'a, 'p> Run<'a, 'p> {
         let Some(target) = &self.plan.target else { return Err(no_database("")) };
         let engine = target.engine().name();
         let found = examined.engine.map(|found| format!("{found:?}")).unwrap_or_default();
-        if let Some(other @ (SourceEngine::Redis | SourceEngine::Valkey | SourceEngine::Firebird | SourceEngine::AzureSQL)) = examined.engine {
-            let message = format!("{} is a backup of {other:?}, which cannot be restored", examined.artifact.describe());
+        if let Some(
+            other @ (SourceEngine::Redis
+            | SourceEngine::Valkey
+            | SourceEngine::Firebird
+            | SourceEngine::AzureSQL),
+        ) = examined.engine
+        {
+            let message = format!(
+                "{} is a backup of {other:?}, which cannot be restored",
+                examined.artifact.describe()
+            );
             return Err(Fault::new(Stage::Inspect, Reason::UnsupportedFormat, message));
         }
         if found != engine {
-            let message = format!("{} is a backup of {found}, the target is {engine}", examined.artifact.describe());
+            let message =
+                format!("{} is a backup of {found}, the target is {engine}", examined.artifact.describe());
             return Err(Fault::new(Stage::Inspect, Reason::EngineMismatch, message));
         }
         let index = match target.databases.first() {
             None if examined.databases.len() == 1 => 0,
             None => {
-                let message = format!("the backup holds {} databases; name one in target.databases", examined.databases.len());
+                let message = format!(
+                    "the backup holds {} databases; name one in target.databases",
+                    examined.databases.len()
+                );
                 return Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
             }
             // A single dump may not say its own name; the mapping's word is then taken.
@@ -363,7 +389,11 @@ impl<'a, 'p> Run<'a, 'p> {
 }
 
 fn no_database(name: &str) -> Fault {
-    Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, format!("there is no database {name:?} in the backup"))
+    Fault::new(
+        Stage::Inspect,
+        Reason::DatabaseNotInBackup,
+        format!("there is no database {name:?} in the backup"),
+    )
 }
 
 /// The report's words for a fault.
@@ -415,7 +445,11 @@ fn options(plan: &RestorePlan) -> Result<Options> {
     let checksum = plan.backup.sha256.as_ref().map(|text| {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).map(|()| bytes).map_err(|_| {
-            Fault::new(Stage::Resolve, Reason::InvalidSpec, "backup.checksum.sha256 is not 64 hexadecimal digits")
+            Fault::new(
+                Stage::Resolve,
+                Reason::InvalidSpec,
+                "backup.checksum.sha256 is not 64 hexadecimal digits",
+            )
         })
     });
     let scope = match &plan.target {

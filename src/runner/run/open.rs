@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::plan::{EngineSettings, ReplaceBy, RestorePlan, S3Storage, SecretKey, SecretReader, SqliteTarget, Storage, VersionGuard};
+use crate::plan::{
+    EngineSettings, ReplaceBy, RestorePlan, S3Storage, SecretKey, SecretReader, SqliteTarget, Storage,
+    VersionGuard,
+};
 use crate::reason::Reason;
 use crate::runner::engine::sqlite::{self, Sqlite};
 use crate::runner::engine::{Context, Engine};
@@ -23,7 +26,8 @@ const SESSIONS_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn mount<'a>(mounts: &'a Mounts, claim: &str) -> Result<&'a PathBuf> {
     mounts.get(claim).ok_or_else(|| {
-        let message = format!("the volume claim {claim:?} is not mounted; locally, map it with --claim {claim}=DIR");
+        let message =
+            format!("the volume claim {claim:?} is not mounted; locally, map it with --claim {claim}=DIR");
         Fault::new(Stage::Resolve, Reason::TargetNotFound, message)
     })
 }
