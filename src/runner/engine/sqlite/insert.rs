@@ -73,10 +73,9 @@ impl Rows {
     /// Takes the next token; `false` where no dump tool would write it.
     pub(super) fn token(&mut self, kind: Kind, text: &[u8], adjacent: bool) -> bool {
         let next = match (self.state, kind) {
-            (State::Name, Kind::Punct(b'(')) => State::Column,
             (State::Name | State::Values, Kind::Word) if text.eq_ignore_ascii_case(b"VALUES") => State::Row,
             (State::Column, Kind::Word | Kind::Quoted | Kind::Text) => State::AfterColumn,
-            (State::AfterColumn, Kind::Punct(b',')) => State::Column,
+            (State::Name, Kind::Punct(b'(')) | (State::AfterColumn, Kind::Punct(b',')) => State::Column,
             (State::AfterColumn, Kind::Punct(b')')) => State::Values,
             (State::Row, Kind::Punct(b'(')) => {
                 self.count += 1;

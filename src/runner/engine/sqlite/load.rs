@@ -207,12 +207,8 @@ impl Loader {
         self.connection
             .prepare(sql)
             .and_then(|mut statement| statement.execute([]))
-            .map_err(|error| self.line_error(line, &error))?;
+            .map_err(|error| line_error(line, &error))?;
         Ok(())
-    }
-
-    fn line_error(&self, line: u64, error: &rusqlite::Error) -> Fault {
-        sql_fault(&format!("failed to run the statement in line {line} of the dump"), error)
     }
 
     fn insert(&mut self, table: &[u8], text: &[u8], line: u64) -> Result<()> {
@@ -234,7 +230,7 @@ impl Loader {
             self.connection
                 .prepare_cached(&format!("{head}({marks})"))
                 .and_then(|mut statement| statement.execute(params_from_iter(row)))
-                .map_err(|error| self.line_error(line, &error))?;
+                .map_err(|error| line_error(line, &error))?;
         }
         Ok(())
     }
@@ -249,7 +245,7 @@ impl Loader {
     /// Runs statements of our own, which the authorizer would deny the dump.
     fn own(&mut self, sql: &str, line: u64) -> Result<()> {
         self.guard(false)?;
-        let result = self.connection.execute_batch(sql).map_err(|error| self.line_error(line, &error));
+        let result = self.connection.execute_batch(sql).map_err(|error| line_error(line, &error));
         self.guard(true)?;
         result
     }
@@ -308,6 +304,10 @@ impl Loader {
         };
         Ok(self.skipped.into_iter().map(note).collect())
     }
+}
+
+fn line_error(line: u64, error: &rusqlite::Error) -> Fault {
+    sql_fault(&format!("failed to run the statement in line {line} of the dump"), error)
 }
 
 fn line_fault(line: u64, reason: Reason, what: &str) -> Fault {

@@ -6,6 +6,7 @@
 //! sees the old database or the new one. A sibling file is the lock.
 
 mod authorize;
+mod compare;
 mod connect;
 mod discard;
 mod files;
@@ -16,6 +17,7 @@ mod load;
 mod preflight;
 mod read;
 mod replace;
+mod scan_dump;
 mod scan_file;
 mod survey;
 mod switch;
@@ -36,7 +38,7 @@ use files::{Lock, Place};
 use survey::Seen;
 
 pub use discard::{Leftover, LeftoverKind, leftover, leftovers};
-pub use read::DumpScanner;
+pub use scan_dump::DumpScanner;
 pub use scan_file::FileScanner;
 
 /// How an existing database is replaced.
