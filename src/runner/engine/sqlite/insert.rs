@@ -118,19 +118,15 @@ impl Rows {
     }
 
     fn word(&mut self, text: &[u8]) -> Option<State> {
-        match text.to_ascii_lowercase().as_slice() {
-            b"null" => Some(State::AfterValue),
-            b"x" => Some(State::Blob),
-            b"replace" | b"char" | b"unistr" => {
-                self.next = Frame::Function;
-                Some(State::Call)
-            }
-            b"cast" => {
-                self.next = Frame::Cast;
-                Some(State::Call)
-            }
-            _ => None,
+        let is = |word: &[u8]| text.eq_ignore_ascii_case(word);
+        if is(b"null") {
+            return Some(State::AfterValue);
         }
+        if is(b"x") {
+            return Some(State::Blob);
+        }
+        self.next = if is(b"cast") { Frame::Cast } else { Frame::Function };
+        (is(b"cast") || is(b"replace") || is(b"char") || is(b"unistr")).then_some(State::Call)
     }
 }
 
