@@ -104,6 +104,16 @@ fn a_round_trip_through_the_sqlite3_program_changes_nothing() {
 }
 
 #[test]
+fn statistics_of_other_versions_are_left_out_and_told() {
+    let text = "BEGIN;\nCREATE TABLE t(a);\nANALYZE sqlite_schema;\nINSERT INTO sqlite_stat1 VALUES('t',NULL,'9');\n\
+                INSERT INTO sqlite_stat3 VALUES('t','i',1,2,3,4);\nCOMMIT;\n";
+    let bench = Bench::new();
+    let checks = bench.restore(&Backup::dump(text)).unwrap().verified.checks;
+    assert_eq!(checks.iter().filter(|check| check.contains("sqlite_stat3")).count(), 1, "{checks:?}");
+    assert_eq!(value::<String>(&bench.target(), "SELECT stat FROM sqlite_stat1"), "9");
+}
+
+#[test]
 fn text_that_is_not_utf_8_comes_back_byte_by_byte() {
     let bytes =
         b"BEGIN TRANSACTION;\nCREATE TABLE t(a);\nINSERT INTO t VALUES('caf\xe9');\nCOMMIT;\n".to_vec();

@@ -151,12 +151,15 @@ fn prepare(
     }
     connection.execute_batch(PRIVATE)?;
     // Sorting for an index may need more than memory should hold; what it writes is deleted at once,
-    // and lies on the target's own volume.
-    if let Some(folder) = shadow.parent().and_then(Path::to_str) {
-        connection
-            .execute_batch(&format!("PRAGMA temp_store_directory='{}';", folder.replace('\'', "''")))?;
-    }
-    connection.execute_batch("PRAGMA temp_store=FILE;")?;
+    // and lies on the target's own volume. Elsewhere the backup's plain text must not go.
+    let store = match shadow.parent().and_then(Path::to_str) {
+        Some(folder) => {
+            let folder = folder.replace('\'', "''");
+            format!("PRAGMA temp_store_directory='{folder}'; PRAGMA temp_store=FILE;")
+        }
+        None => "PRAGMA temp_store=MEMORY;".to_owned(),
+    };
+    connection.execute_batch(&store)?;
     let largest =
         i32::try_from(incoming.facts.largest_statement.min(STATEMENT_LIMIT_BYTES)).unwrap_or(i32::MAX);
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, largest.max(LEAST_LENGTH_LIMIT))?;

@@ -136,7 +136,10 @@ impl Replacement<'_> {
         if let Err(error) = copied {
             return Err(self.after_failure(&error, moment, previous.as_ref()));
         }
-        self.compare(destination, moment)?;
+        if let Err(mut fault) = self.compare(destination, moment) {
+            name_kept(&mut fault, previous.as_ref());
+            return Err(fault);
+        }
         Ok(Attempt::Done(previous))
     }
 
@@ -302,10 +305,7 @@ impl Replacement<'_> {
         } else {
             self.job.context.journal.doubt();
             fault.message.push_str("; whether the old or the new database is there could not be found out");
-            if let Some(previous) = previous {
-                fault.message.push_str("; the old one is kept as ");
-                fault.message.push_str(&previous.name);
-            }
+            name_kept(&mut fault, previous);
         }
         fault
     }
@@ -338,6 +338,14 @@ impl Replacement<'_> {
             return Err(fault(Reason::VerificationFailed, message));
         }
         Ok(Compared::Equal)
+    }
+}
+
+/// Says in a fault where the old database is.
+fn name_kept(fault: &mut Fault, previous: Option<&Previous>) {
+    if let Some(previous) = previous {
+        fault.message.push_str("; the old database is kept as ");
+        fault.message.push_str(&previous.name);
     }
 }
 
