@@ -90,7 +90,7 @@ pub(super) fn split_path(path: &str) -> Option<(PathBuf, OsString)> {
     let side = SIDE_SUFFIXES.iter().any(|suffix| text.ends_with(suffix));
     let slash = path.as_os_str().to_string_lossy().ends_with('/');
     let nul = text.contains('\0');
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
     (plain && !ours && !side && !slash && !nul).then(|| (folder, name.to_owned()))
 }
 

@@ -73,10 +73,9 @@ impl Rows {
     /// Takes the next token; `false` where no dump tool would write it.
     pub(super) fn token(&mut self, kind: Kind, text: &[u8], adjacent: bool) -> bool {
         let next = match (self.state, kind) {
-            (State::Name, Kind::Punct(b'(')) => State::Column,
             (State::Name | State::Values, Kind::Word) if text.eq_ignore_ascii_case(b"VALUES") => State::Row,
             (State::Column, Kind::Word | Kind::Quoted | Kind::Text) => State::AfterColumn,
-            (State::AfterColumn, Kind::Punct(b',')) => State::Column,
+            (State::Name, Kind::Punct(b'(')) | (State::AfterColumn, Kind::Punct(b',')) => State::Column,
             (State::AfterColumn, Kind::Punct(b')')) => State::Values,
             (State::Row, Kind::Punct(b'(')) => {
                 self.count += 1;
@@ -119,19 +118,15 @@ impl Rows {
     }
 
     fn word(&mut self, text: &[u8]) -> Option<State> {
-        match text.to_ascii_lowercase().as_slice() {
-            b"null" => Some(State::AfterValue),
-            b"x" => Some(State::Blob),
-            b"replace" | b"char" | b"unistr" => {
-                self.next = Frame::Function;
-                Some(State::Call)
-            }
-            b"cast" => {
-                self.next = Frame::Cast;
-                Some(State::Call)
-            }
-            _ => None,
+        let is = |word: &[u8]| text.eq_ignore_ascii_case(word);
+        if is(b"null") {
+            return Some(State::AfterValue);
         }
+        if is(b"x") {
+            return Some(State::Blob);
+        }
+        self.next = if is(b"cast") { Frame::Cast } else { Frame::Function };
+        (is(b"cast") || is(b"replace") || is(b"char") || is(b"unistr")).then_some(State::Call)
     }
 }
 

@@ -59,8 +59,14 @@ pub(super) struct Lexer {
     /// The token before ended exactly where this one began.
     adjacent: bool,
     gap: bool,
-    /// Bytes of the number so far, and whether it began with `0x`.
-    digits: usize,
+    number: Number,
+}
+
+/// What has to be known of a number while it is read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Number {
+    bytes: usize,
+    /// It began with `0x`, so an `e` in it is a digit.
     hexadecimal: bool,
 }
 
@@ -73,8 +79,7 @@ impl Default for Lexer {
             cut: false,
             adjacent: false,
             gap: true,
-            digits: 0,
-            hexadecimal: false,
+            number: Number::default(),
         }
     }
 }
@@ -171,8 +176,7 @@ impl Lexer {
         }
         self.text.clear();
         self.cut = false;
-        self.digits = 0;
-        self.hexadecimal = false;
+        self.number = Number::default();
         match first {
             b'\'' | b'"' | b'`' => self.part(State::Inside(first), 1),
             b'[' => self.part(State::Inside(b']'), 1),
@@ -186,16 +190,12 @@ impl Lexer {
     }
 
     fn word(&mut self, input: &[u8]) -> Step {
-        match input.iter().position(|byte| !is_word(*byte)) {
-            Some(end) => {
-                self.push(input.get(..end).unwrap_or_default());
-                self.token(Kind::Word, end)
-            }
-            None => {
-                self.push(input);
-                self.part(State::Word, input.len())
-            }
+        if let Some(end) = input.iter().position(|byte| !is_word(*byte)) {
+            self.push(input.get(..end).unwrap_or_default());
+            return self.token(Kind::Word, end);
         }
+        self.push(input);
+        self.part(State::Word, input.len())
     }
 
     fn number(&mut self, input: &[u8]) -> Step {
@@ -206,9 +206,9 @@ impl Lexer {
                 self.push(input.get(..at).unwrap_or_default());
                 return self.token(Kind::Number, at);
             }
-            self.hexadecimal |= self.digits == 1 && byte.eq_ignore_ascii_case(&b'x');
-            self.digits += 1;
-            exponent = byte.eq_ignore_ascii_case(&b'e') && !self.hexadecimal;
+            self.number.hexadecimal |= self.number.bytes == 1 && byte.eq_ignore_ascii_case(&b'x');
+            self.number.bytes += 1;
+            exponent = byte.eq_ignore_ascii_case(&b'e') && !self.number.hexadecimal;
         }
         self.push(input);
         self.part(if exponent { State::Exponent } else { State::Number }, input.len())
@@ -306,10 +306,10 @@ mod tests {
 
     #[test]
     fn quotes_comments_and_numbers_follow_the_rules_of_sqlite() {
+        use Kind::{Number, Punct, Quoted, Text, Word};
         let kinds = |text: &str| -> Vec<Kind> {
             tokens(text.as_bytes()).unwrap().into_iter().map(|(kind, _)| kind).collect()
         };
-        use Kind::{Number, Punct, Quoted, Text, Word};
         for (text, expected) in [
             ("'a;b'", vec![Text]),
             ("[a'b]", vec![Quoted]),

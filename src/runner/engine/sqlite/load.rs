@@ -151,12 +151,15 @@ fn prepare(
     }
     connection.execute_batch(PRIVATE)?;
     // Sorting for an index may need more than memory should hold; what it writes is deleted at once,
-    // and lies on the target's own volume.
-    if let Some(folder) = shadow.parent().and_then(Path::to_str) {
-        connection
-            .execute_batch(&format!("PRAGMA temp_store_directory='{}';", folder.replace('\'', "''")))?;
-    }
-    connection.execute_batch("PRAGMA temp_store=FILE;")?;
+    // and lies on the target's own volume. Elsewhere the backup's plain text must not go.
+    let store = match shadow.parent().and_then(Path::to_str) {
+        Some(folder) => {
+            let folder = folder.replace('\'', "''");
+            format!("PRAGMA temp_store_directory='{folder}'; PRAGMA temp_store=FILE;")
+        }
+        None => "PRAGMA temp_store=MEMORY;".to_owned(),
+    };
+    connection.execute_batch(&store)?;
     let largest =
         i32::try_from(incoming.facts.largest_statement.min(STATEMENT_LIMIT_BYTES)).unwrap_or(i32::MAX);
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, largest.max(LEAST_LENGTH_LIMIT))?;
@@ -207,12 +210,8 @@ impl Loader {
         self.connection
             .prepare(sql)
             .and_then(|mut statement| statement.execute([]))
-            .map_err(|error| self.line_error(line, &error))?;
+            .map_err(|error| line_error(line, &error))?;
         Ok(())
-    }
-
-    fn line_error(&self, line: u64, error: &rusqlite::Error) -> Fault {
-        sql_fault(&format!("failed to run the statement in line {line} of the dump"), error)
     }
 
     fn insert(&mut self, table: &[u8], text: &[u8], line: u64) -> Result<()> {
@@ -234,7 +233,7 @@ impl Loader {
             self.connection
                 .prepare_cached(&format!("{head}({marks})"))
                 .and_then(|mut statement| statement.execute(params_from_iter(row)))
-                .map_err(|error| self.line_error(line, &error))?;
+                .map_err(|error| line_error(line, &error))?;
         }
         Ok(())
     }
@@ -249,7 +248,7 @@ impl Loader {
     /// Runs statements of our own, which the authorizer would deny the dump.
     fn own(&mut self, sql: &str, line: u64) -> Result<()> {
         self.guard(false)?;
-        let result = self.connection.execute_batch(sql).map_err(|error| self.line_error(line, &error));
+        let result = self.connection.execute_batch(sql).map_err(|error| line_error(line, &error));
         self.guard(true)?;
         result
     }
@@ -308,6 +307,10 @@ impl Loader {
         };
         Ok(self.skipped.into_iter().map(note).collect())
     }
+}
+
+fn line_error(line: u64, error: &rusqlite::Error) -> Fault {
+    sql_fault(&format!("failed to run the statement in line {line} of the dump"), error)
 }
 
 fn line_fault(line: u64, reason: Reason, what: &str) -> Fault {

@@ -6,6 +6,7 @@
 //! sees the old database or the new one. A sibling file is the lock.
 
 mod authorize;
+mod compare;
 mod connect;
 mod discard;
 mod files;
@@ -16,6 +17,7 @@ mod load;
 mod preflight;
 mod read;
 mod replace;
+mod scan_dump;
 mod scan_file;
 mod survey;
 mod switch;
@@ -36,7 +38,7 @@ use files::{Lock, Place};
 use survey::Seen;
 
 pub use discard::{Leftover, LeftoverKind, leftover, leftovers};
-pub use read::DumpScanner;
+pub use scan_dump::DumpScanner;
 pub use scan_file::FileScanner;
 
 /// How an existing database is replaced.
@@ -95,7 +97,8 @@ pub struct Sqlite {
     notes: Vec<String>,
     /// Files that this run made and has to remove.
     made: Vec<PathBuf>,
-    loaded: bool,
+    /// What the load has to tell, once it is done.
+    loaded: Option<Vec<String>>,
     verified: Option<Vec<LoadedTable>>,
 }
 
@@ -110,7 +113,7 @@ impl Sqlite {
             seen: None,
             notes: Vec::new(),
             made: Vec::new(),
-            loaded: false,
+            loaded: None,
             verified: None,
         }
     }
@@ -158,25 +161,23 @@ impl Engine for Sqlite {
         self.made.push(shadow.clone());
         self.context.progress.begin(Stage::Restore, what, incoming.bytes);
         let mut dump = load::Told::new(dump, &self.context);
-        match incoming.format {
-            DumpFormat::SQLiteFile => load::database_file(&shadow, incoming, &mut dump)?,
-            DumpFormat::SQLiteDump => {
-                let notes = load::dump_text(&shadow, page_size, incoming, &self.context, &mut dump)?;
-                self.notes.extend(notes);
-            }
-            _ => return Err(preflight::wrong_engine(incoming.format)),
-        }
-        self.loaded = true;
+        let notes = match incoming.format {
+            DumpFormat::SQLiteFile => load::database_file(&shadow, incoming, &mut dump).map(|()| Vec::new()),
+            DumpFormat::SQLiteDump => load::dump_text(&shadow, page_size, incoming, &self.context, &mut dump),
+            _ => Err(preflight::wrong_engine(incoming.format)),
+        };
+        self.loaded = Some(notes?);
         Ok(())
     }
 
     fn verify(&mut self, incoming: &DatabaseEntry) -> Result<Verified> {
         let (place, _) = self.surveyed()?;
-        if !self.loaded {
+        let Some(notes) = self.loaded.clone() else {
             return Err(out_of_order("nothing was loaded"));
-        }
+        };
         let shadow = place.shadow(&self.settings.run_id);
-        let verified = verify::verify(&shadow, self.settings.integrity, incoming, &self.context)?;
+        let mut verified = verify::verify(&shadow, self.settings.integrity, incoming, &self.context)?;
+        verified.checks.extend(notes);
         self.verified = Some(verified.tables.clone());
         Ok(verified)
     }
@@ -193,7 +194,7 @@ impl Engine for Sqlite {
 
     fn discard(&mut self) -> Vec<String> {
         let left = discard::remove_own(&mut self.made);
-        self.loaded = false;
+        self.loaded = None;
         self.verified = None;
         self.lock = None;
         left

@@ -1,9 +1,8 @@
 //! Reads `.dump` text: cuts it into statements, judges each, counts rows.
 //!
-//! [`Splitter`] is the one reader of both passes: in pass 1 under [`DumpScanner`], which holds no
-//! statement in memory, in pass 2 under [`Statements`], which hands each one to the loader.
+//! [`Splitter`] is the one reader of both passes: in pass 1 under [`super::DumpScanner`], which holds
+//! no statement in memory, in pass 2 under [`Statements`], which hands each one to the loader.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use super::grammar::{
@@ -13,18 +12,13 @@ use super::insert::{Rows, WORD_BYTES};
 use super::lexer::{Kind, Lexer};
 use super::vtab::{self, DECLARATION_BYTES, ROW_TOKENS};
 use crate::reason::Reason;
-use crate::runner::engine::Scanner;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::{DumpFacts, TableRows};
 use crate::runner::pipe::BUFFER_BYTES;
 
 /// Largest statement in bytes: SQLite's own default, `SQLITE_MAX_SQL_LENGTH`.
 pub(super) const STATEMENT_LIMIT_BYTES: u64 = 1_000_000_000;
 /// Bytes of a name that are kept; a longer one is refused.
 const NAME_LIMIT_BYTES: usize = 4096;
-/// Bytes of all table names of a dump together.
-const NAMES_LIMIT_BYTES: usize = 16 * 1024 * 1024;
-
 /// A statement that ended.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -97,7 +91,7 @@ impl Splitter {
         if self.bytes > 0 || !step.blank {
             self.bytes += used.len() as u64;
         }
-        self.line += used.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += used.iter().fold(0, |lines, byte| lines + u64::from(*byte == b'\n'));
         if self.bytes > STATEMENT_LIMIT_BYTES {
             let what = format!("is larger than {STATEMENT_LIMIT_BYTES} bytes, the most that SQLite takes");
             return Err(self.fault(Reason::LimitExceeded, &what));
@@ -279,61 +273,6 @@ impl Splitter {
     }
 }
 
-/// Reads `.dump` text in pass 1.
-#[derive(Debug, Default)]
-pub struct DumpScanner {
-    splitter: Splitter,
-    /// By lower-case name, because SQLite's names are; with the name as it was written first.
-    tables: BTreeMap<Vec<u8>, TableRows>,
-    names_bytes: usize,
-    largest: u64,
-}
-
-impl DumpScanner {
-    fn take(&mut self, found: &Found) -> Result<()> {
-        self.largest = self.largest.max(found.bytes);
-        let (name, rows) = match &found.statement {
-            Statement::Table(name) => (name, 0),
-            Statement::Insert(name, rows) if !is_reserved(name) => (name, *rows),
-            _ => return Ok(()),
-        };
-        let entry = self.tables.entry(name.to_ascii_lowercase()).or_insert_with(|| {
-            self.names_bytes += 2 * name.len() + 64;
-            TableRows { name: String::from_utf8_lossy(name).into_owned(), rows: 0 }
-        });
-        entry.rows = entry.rows.saturating_add(rows);
-        if self.names_bytes > NAMES_LIMIT_BYTES {
-            let what = format!("the dump names more tables than {NAMES_LIMIT_BYTES} bytes can list");
-            return Err(Fault::new(Stage::Inspect, Reason::LimitExceeded, what));
-        }
-        Ok(())
-    }
-}
-
-impl Scanner for DumpScanner {
-    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (used, found) = self.splitter.step(rest)?;
-            if let Some(found) = found {
-                self.take(&found)?;
-            }
-            rest = rest.get(used..).unwrap_or_default();
-        }
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> Result<DumpFacts> {
-        let trailer = self.splitter.finish()?;
-        Ok(DumpFacts {
-            tables: Some(self.tables.into_values().collect()),
-            trailer,
-            largest_statement: self.largest,
-            ..DumpFacts::default()
-        })
-    }
-}
-
 /// The statements of a dump one after the other, for the loader.
 pub(super) struct Statements<'a> {
     input: &'a mut dyn Read,
@@ -393,7 +332,3 @@ impl<'a> Statements<'a> {
 pub(super) fn read_fault(error: io::Error) -> Fault {
     Fault::from_io(error, Stage::Restore, Reason::SourceUnavailable, "failed to read the decoded dump")
 }
-
-#[cfg(test)]
-#[path = "read_tests.rs"]
-mod tests;

@@ -9,23 +9,22 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::connect::{self, Access, quote};
+use super::compare::{equal_pages, equal_rows};
+use super::connect::{self, Access};
 use super::files;
 use super::preflight::page_size_message;
-use super::scan_file::{HEADER_BYTES, Header};
+use super::scan_file::Header;
 use super::survey::{Existing, objects, read_header};
 use super::switch::{Job, dress, fault, io_fault};
 use crate::reason::Reason;
-use crate::runner::engine::{LoadedTable, Previous};
+use crate::runner::engine::Previous;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::pipe::BUFFER_BYTES;
 
 /// How long SQLite waits for a lock before the run looks around.
 const BUSY_WAIT: Duration = Duration::from_millis(100);
@@ -43,6 +42,14 @@ enum Compared {
     Equal,
     /// Applications wrote at once, so that only they can say what must be there.
     WrittenSince,
+}
+
+/// How an attempt ended.
+enum Attempt {
+    /// An application was in the way; another attempt may succeed.
+    Busy,
+    /// The target is replaced; the previous database, where it was kept.
+    Done(Option<Previous>),
 }
 
 /// What is known of the target at the moment its lock was taken.
@@ -94,7 +101,7 @@ impl Replacement<'_> {
         let wait = self.job.settings.sessions_timeout.as_millis() / BUSY_WAIT.as_millis();
         let mut attempts = u64::try_from(wait).unwrap_or(u64::MAX).saturating_add(1);
         while attempts > 0 {
-            if let Some(previous) = self.attempt(destination, &mut attempts)? {
+            if let Attempt::Done(previous) = self.attempt(destination, &mut attempts)? {
                 return Ok(previous);
             }
             attempts = attempts.saturating_sub(1);
@@ -105,32 +112,35 @@ impl Replacement<'_> {
         Err(fault(Reason::TargetBusy, message))
     }
 
-    /// One attempt with a backup of its own; `None` where an application was in the way.
-    fn attempt(&self, destination: &mut Connection, attempts: &mut u64) -> Result<Option<Option<Previous>>> {
+    /// One attempt with a backup of its own.
+    fn attempt(&self, destination: &mut Connection, attempts: &mut u64) -> Result<Attempt> {
         let target = self.job.target();
         let data_version = match data_version(destination) {
             Err(error) if connect::is_busy(&error) => {
                 self.job.context.cancel.check(Stage::Switch)?;
-                return Ok(None);
+                return Ok(Attempt::Busy);
             }
             result => result.map_err(|error| sql(Reason::RestoreFailed, "read", &target, &error))?,
         };
         let backup = Backup::new(self.source, destination)
             .map_err(|error| sql(Reason::RestoreFailed, "begin the replacement of", &target, &error))?;
         if !self.lock(&backup, attempts)? {
-            return Ok(None);
+            return Ok(Attempt::Busy);
         }
         let moment = self.look(data_version)?;
         let previous = self.keep(moment.wal)?;
-        self.job.context.cancel.check(Stage::Switch).inspect_err(|_| self.unkeep(previous.as_ref()))?;
+        self.job.context.cancel.check(Stage::Switch).inspect_err(|_| unkeep(previous.as_ref()))?;
         self.job.context.journal.touch();
         let copied = self.copy(&backup);
         drop(backup);
         if let Err(error) = copied {
             return Err(self.after_failure(&error, moment, previous.as_ref()));
         }
-        self.compare(destination, moment)?;
-        Ok(Some(previous))
+        if let Err(mut fault) = self.compare(destination, moment) {
+            name_kept(&mut fault, previous.as_ref());
+            return Err(fault);
+        }
+        Ok(Attempt::Done(previous))
     }
 
     /// Takes the lock that excludes writers; false where this backup can get it no more.
@@ -201,9 +211,9 @@ impl Replacement<'_> {
         job.context.progress.begin(Stage::Switch, "keeping the previous database", self.existing.bytes);
         let file = files::create_new(&part).map_err(|error| io_fault("create", &part, error))?;
         if wal {
-            self.keep_by_backup(&part)?
+            self.keep_by_backup(&part)?;
         } else {
-            self.keep_by_copy(&file, &part)?
+            self.keep_by_copy(&file, &part)?;
         }
         drop(file);
         dress(&part, self.existing.mode, Some(self.existing.owner))
@@ -258,13 +268,6 @@ impl Replacement<'_> {
         page * u64::from(PAGES_PER_STEP.unsigned_abs())
     }
 
-    fn unkeep(&self, previous: Option<&Previous>) {
-        if let Some(previous) = previous {
-            // A copy of what is still there; one that stays is told by the next survey.
-            let _ = files::remove(Path::new(&previous.name));
-        }
-    }
-
     /// Copies all pages and commits. From here on nothing stops it but an error.
     fn copy(&self, backup: &Backup<'_, '_>) -> rusqlite::Result<()> {
         let progress = &self.job.context.progress;
@@ -297,14 +300,12 @@ impl Replacement<'_> {
         let mut fault = sql(Reason::RestoreFailed, "replace", &target, error);
         if rolled_back {
             self.job.context.journal.untouch();
-            self.unkeep(previous);
+            unkeep(previous);
             fault.message.push_str("; it was rolled back and the old database is whole");
         } else {
             self.job.context.journal.doubt();
             fault.message.push_str("; whether the old or the new database is there could not be found out");
-            if let Some(previous) = previous {
-                fault.message.push_str(&format!("; the old one is kept as {}", previous.name));
-            }
+            name_kept(&mut fault, previous);
         }
         fault
     }
@@ -340,55 +341,23 @@ impl Replacement<'_> {
     }
 }
 
+/// Says in a fault where the old database is.
+fn name_kept(fault: &mut Fault, previous: Option<&Previous>) {
+    if let Some(previous) = previous {
+        fault.message.push_str("; the old database is kept as ");
+        fault.message.push_str(&previous.name);
+    }
+}
+
+/// Removes a kept copy of what is still there; one that stays is told by the next survey.
+fn unkeep(previous: Option<&Previous>) {
+    if let Some(previous) = previous {
+        let _ = files::remove(Path::new(&previous.name));
+    }
+}
+
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA data_version", [], |row| row.get(0))
-}
-
-fn equal_rows(connection: &Connection, tables: &[LoadedTable]) -> rusqlite::Result<bool> {
-    for table in tables {
-        let sql = format!("SELECT count(*) FROM {} NOT INDEXED", quote(&table.name));
-        let rows: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
-        if rows.unsigned_abs() != table.rows {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Compares two database files byte by byte, but for the header fields that a commit sets: file
-/// format, change counter, page count, schema cookie, version.
-fn equal_pages(one: &File, other: &File) -> io::Result<bool> {
-    let length = one.metadata()?.len();
-    if length != other.metadata()?.len() {
-        return Ok(false);
-    }
-    let (mut left, mut right) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
-    let mut at = 0;
-    while at < length {
-        let count = usize::try_from(length - at).unwrap_or(usize::MAX).min(BUFFER_BYTES);
-        left.resize(count, 0);
-        right.resize(count, 0);
-        one.read_exact_at(&mut left, at)?;
-        other.read_exact_at(&mut right, at)?;
-        if at == 0 {
-            for buffer in [&mut left, &mut right] {
-                mask(buffer);
-            }
-        }
-        if left != right {
-            return Ok(false);
-        }
-        at += count as u64;
-    }
-    Ok(true)
-}
-
-fn mask(page: &mut [u8]) {
-    for (at, byte) in page.iter_mut().take(HEADER_BYTES).enumerate() {
-        if matches!(at, 18..=19 | 24..=31 | 40..=43 | 92..=99) {
-            *byte = 0;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! What SQLite must do for the replacement to be safe, shown on SQLite itself.
 
+use std::os::unix::fs::FileExt;
+
 use rusqlite::backup::StepResult;
 use tempfile::TempDir;
 
 use super::*;
-use crate::runner::engine::Context;
 use crate::runner::engine::sqlite::files::{self, Place};
 use crate::runner::engine::sqlite::survey::{self, Seen};
 use crate::runner::engine::sqlite::{Integrity, ReplaceBy, SqliteTarget};
+use crate::runner::engine::{Context, LoadedTable};
 use crate::runner::journal::Touched;
 
 struct Bench {

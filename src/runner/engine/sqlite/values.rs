@@ -170,16 +170,20 @@ impl<'a> Parser<'a> {
             b'-' | b'+' | b'0'..=b'9' => self.number(),
             _ => {
                 let word = self.word();
-                match word.to_ascii_lowercase().as_slice() {
-                    b"null" => Some(Value::Null),
-                    b"x" if self.rest().first() == Some(&b'\'') => {
-                        let digits = self.quoted(b'\'')?;
-                        hex::decode(digits.as_ref()).ok().map(Value::Blob)
-                    }
-                    b"replace" => self.replace(),
-                    b"char" => self.char(),
-                    b"cast" => self.cast(),
-                    _ => None,
+                let is = |known: &[u8]| word.eq_ignore_ascii_case(known);
+                if is(b"null") {
+                    Some(Value::Null)
+                } else if is(b"x") && self.rest().first() == Some(&b'\'') {
+                    let digits = self.quoted(b'\'')?;
+                    hex::decode(digits.as_ref()).ok().map(Value::Blob)
+                } else if is(b"replace") {
+                    self.replace()
+                } else if is(b"char") {
+                    self.char()
+                } else if is(b"cast") {
+                    self.cast()
+                } else {
+                    None
                 }
             }
         }

@@ -1,7 +1,11 @@
 //! What the dump reader accepts, counts and refuses.
 
+use std::fmt::Write as _;
+use std::io::{self, Read};
+
 use proptest::prelude::*;
 
+use super::super::read::Statements;
 use super::*;
 
 fn scan_in(pieces: usize, text: &[u8]) -> Result<DumpFacts> {
@@ -86,7 +90,7 @@ fn a_name_of_endless_length_is_refused_in_bounded_memory() {
     let mut scanner = DumpScanner::default();
     scanner.feed(b"CREATE TABLE \"").unwrap();
     for _ in 0..64 {
-        scanner.feed(&[b'x'; 64 * 1024]).unwrap();
+        scanner.feed(&vec![b'x'; 64 * 1024]).unwrap();
     }
     let fault = scanner.feed(b"\" (a);").unwrap_err();
     assert_eq!(fault.reason, Reason::LimitExceeded, "{fault}");
@@ -105,7 +109,7 @@ fn too_many_tables_are_refused() {
 #[test]
 fn a_byte_order_mark_at_the_start_is_allowed() {
     assert!(scan(&format!("\u{feff}{WHOLE}")).unwrap().trailer);
-    assert_eq!(scan(&format!("BEGIN;\u{feff}COMMIT;")).unwrap_err().reason, Reason::UnsafeContent);
+    assert_eq!(scan("BEGIN;\u{feff}COMMIT;").unwrap_err().reason, Reason::UnsafeContent);
 }
 
 fn fragments() -> impl Strategy<Value = Vec<u8>> {
@@ -153,7 +157,7 @@ proptest! {
     fn statements_hand_out_exactly_what_was_scanned(cut in 1_usize..40, rows in 0_usize..50) {
         let mut text = String::from("BEGIN TRANSACTION;\nCREATE TABLE t(a);\n");
         for row in 0..rows {
-            text.push_str(&format!("INSERT INTO t VALUES({row},'a;''{row}\n');\n"));
+            writeln!(text, "INSERT INTO t VALUES({row},'a;''{row}\n');").unwrap();
         }
         text.push_str("COMMIT;\n");
         let mut reader = Trickle(text.as_bytes(), cut);
