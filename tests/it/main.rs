@@ -15,7 +15,9 @@
     reason = "tests start servers, look at the environment and may stop at the first surprise"
 )]
 
+mod architecture;
 mod dbackup;
+mod examples;
 mod generated;
 mod manifests;
 mod new;

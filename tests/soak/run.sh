@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The full counts, fuzzing, benches: what takes hours and is not in tests/run.sh.
+#
+# Each part writes a log with its date under target/soak; figures that are worth keeping go from
+# there into docs/results/DATE-NAME.md by hand. Run tests/run.sh first: it brings what is needed.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+
+date="$(date -u +%Y-%m-%d)"
+out="target/soak/$date"
+mkdir -p "$out"
+failed=()
+
+# part NAME COMMAND…
+part() {
+    local name="$1" begun="$SECONDS" result=ok
+    shift
+    printf '\n==> %s\n' "$name"
+    if ! "$@" 2>&1 | tee "$out/$name.log"; then
+        result=FAILED
+        failed+=("$name")
+    fi
+    printf '<== %s: %s after %d s; %s\n' "$name" "$result" "$((SECONDS - begun))" "$out/$name.log"
+}
+
+# absent NAME FILE: a part that this version does not have is told, not passed over.
+absent() {
+    printf '\n==> %s: not here: %s is missing\n' "$1" "$2"
+}
+
+# Every backup with one bit flipped at 200 places and cut at 200 places; the restore killed 100 times.
+part damage env REINSTATE_SOAK_DAMAGE=200 cargo test --locked --release --test it dbackup::
+part kills env REINSTATE_SOAK_KILLS=100 cargo test --locked --release --test it sqlite::kills
+
+# Tests that are too large for every day: the 4 GiB backup and its like.
+part large cargo test --locked --release --test it -- --ignored
+
+if [ -f tests/soak/fuzz.sh ]; then part fuzz bash tests/soak/fuzz.sh; else absent fuzz tests/soak/fuzz.sh; fi
+if [ -d benches ]; then part benches cargo bench --locked; else absent benches benches; fi
+
+if [ "${#failed[@]}" -gt 0 ]; then
+    printf '\nfailed: %s\n' "${failed[*]}"
+    exit 1
+fi
+printf '\nall parts are done; logs in %s\n' "$out"
