@@ -104,6 +104,8 @@ pub struct Examined {
     pub dbackup: bool,
     /// The outer compression; `None` where entries have their own.
     pub codec: Codec,
+    /// Bytes of the decoder's window that one reader of it needs.
+    pub window_bytes: u64,
     /// Its seal.
     pub encryption: Option<Encryption>,
     /// What shows that it is whole.

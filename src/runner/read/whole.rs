@@ -21,7 +21,13 @@ const HEAD_BYTES: u64 = 4096;
 /// One reading of the whole file.
 struct Pass {
     region: Region,
+    decoded: Decoded,
+}
+
+/// What one reading found below the seal.
+struct Decoded {
     codec: Codec,
+    window_bytes: u64,
     walked: Walked,
 }
 
@@ -132,23 +138,19 @@ fn pass(opened: &Opened<'_>, opener: &Opener) -> Result<Pass> {
     metered.finish()?;
     let region = metered.with(Meter::region);
     opened.check(region.sha256)?;
-    let (codec, walked) = match outcome {
+    let decoded = match outcome {
         Err(fault) if fault.stage <= Stage::Decrypt => return Err(fault),
         outcome => {
             seal_verdict?;
             outcome?
         }
     };
-    Ok(Pass { region, codec, walked })
+    Ok(Pass { region, decoded })
 }
 
 type Sealed = Shared<Box<dyn Read + Send>>;
 
-fn read(
-    opened: &Opened<'_>,
-    opener: &Opener,
-    metered: &Metered,
-) -> Result<(Sealed, Result<(Codec, Walked)>)> {
+fn read(opened: &Opened<'_>, opener: &Opener, metered: &Metered) -> Result<(Sealed, Result<Decoded>)> {
     let stored = threaded("read", metered.clone());
     let plain = opener.open(stored, OnMismatch::KeyInDoubt)?;
     let sealed = Shared::new(plain, Stage::Decrypt, Reason::CorruptBackup);
@@ -157,14 +159,15 @@ fn read(
     Ok((sealed, outcome))
 }
 
-fn decode_and_walk(opened: &Opened<'_>, stream: Box<dyn BufRead + Send>) -> Result<(Codec, Walked)> {
+fn decode_and_walk(opened: &Opened<'_>, stream: Box<dyn BufRead + Send>) -> Result<Decoded> {
     let mut stream = Peek::new(stream);
-    let head = stream.peek(8).map_err(|error| {
+    let head = stream.peek(18).map_err(|error| {
         Fault::from_io(error, Stage::Download, Reason::SourceUnavailable, "failed to read the backup")
     })?;
     let codec = choose_codec(opened, head)?;
+    let window_bytes = codec.window_bytes(head);
     let decoded = open_codec(codec, stream, opened.request.options.limits)?;
-    Ok((codec, walk(decoded, &known(opened))?))
+    Ok(Decoded { codec, window_bytes, walked: walk(decoded, &known(opened))? })
 }
 
 /// The decoded stream, on a thread of its own where there is something to decode.
@@ -209,7 +212,7 @@ fn known(opened: &Opened<'_>) -> Known {
 
 fn finish(opened: &Opened<'_>, pass: Pass, seal: (Opener, Option<Encryption>)) -> Result<Examined> {
     let (opener, encryption) = seal;
-    let Pass { region, codec, walked } = pass;
+    let Pass { region, decoded: Decoded { codec, window_bytes, walked } } = pass;
     let sidecar = opened.sidecar.clone();
     let mut warnings = Vec::new();
     if let Some((stated, found)) = sidecar.as_ref().and_then(|s| s.engine).zip(walked.engine)
@@ -229,6 +232,7 @@ fn finish(opened: &Opened<'_>, pass: Pass, seal: (Opener, Option<Encryption>)) -
         sidecar,
         stored_sha256: Some(region.sha256),
         codec,
+        window_bytes,
         encryption,
         proof,
         engine: walked.engine,
