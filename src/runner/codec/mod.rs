@@ -192,7 +192,8 @@ fn fault(reason: Reason, message: impl Into<String>) -> io::Error {
 
 /// Gives an error of a decoding library its reason; a fault from before stays as it is.
 fn judge(error: io::Error, codec: Codec) -> io::Error {
-    if error.kind() == io::ErrorKind::Interrupted || error.get_ref().is_some_and(|inner| inner.is::<Fault>())
+    if error.kind() == io::ErrorKind::Interrupted
+        || error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync + 'static>::is::<Fault>)
     {
         return error;
     }

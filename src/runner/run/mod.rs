@@ -148,9 +148,10 @@ impl<'a, 'p> Run<'a, 'p> {
 
     fn carry_out(&mut self) -> Result<Outcome> {
         let artifact = self.step(Stage::Resolve, "Resolve", Self::resolve)?;
-        let survey = match self.parts.engine.is_some() {
-            true => Some(self.step(Stage::Preflight, "Quick preflight", |run| run.survey(&artifact))?),
-            false => None,
+        let survey = if self.parts.engine.is_some() {
+            Some(self.step(Stage::Preflight, "Quick preflight", |run| run.survey(&artifact))?)
+        } else {
+            None
         };
         if let Some(survey) = &survey
             && !self.is_agreed(survey, &artifact)?
