@@ -12,6 +12,7 @@
     reason = "tests start servers, look at the environment and may stop at the first surprise"
 )]
 
+mod age_vectors;
 mod dbackup;
 mod generated;
 mod parts;
