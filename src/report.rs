@@ -1,1 +1,228 @@
-//! What a run reports.
+//! What a run reports at its end: the same document for people, scripts and (later) the operator.
+//!
+//! The JSON form is stable and documented in `docs/report.md`; a field that is not known is `null`.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::reason::Reason;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Outcome {
+    /// Everything was proven, loaded, compared and put in place.
+    Restored,
+    /// Everything up to the first write was done and is possible.
+    Planned,
+    /// The backup is good.
+    Verified,
+    /// A person has to confirm first; nothing was written.
+    AwaitingConfirmation,
+    /// It failed; `targetModified` says on which side of the first write.
+    Failed,
+}
+
+/// Whether an existing target was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum TargetModified {
+    /// Nothing of an existing target was changed.
+    False,
+    /// It was changed.
+    True,
+    /// It may have been changed.
+    Unknown,
+}
+
+/// The report of one run.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreReport {
+    /// Namespace of the request.
+    pub namespace: String,
+    /// Name of the request.
+    pub name: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether an existing target was changed.
+    pub target_modified: TargetModified,
+    /// Start of the run.
+    pub start_time: Timestamp,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// The backup, as far as it was read.
+    pub backup: Option<BackupReport>,
+    /// The target, as far as it was looked at.
+    pub target: Option<TargetReport>,
+    /// What was compared.
+    pub verification: Option<VerificationReport>,
+    /// The failure.
+    pub failure: Option<FailureReport>,
+    /// What a failed run left beside the target.
+    pub leftovers: Vec<String>,
+    /// Things a person should know.
+    pub warnings: Vec<String>,
+    /// The steps with their times.
+    pub stages: Vec<StageReport>,
+}
+
+/// The backup of a run.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupReport {
+    /// Path in the storage destination.
+    pub path: String,
+    /// The storage destination.
+    pub storage: String,
+    /// Stored bytes.
+    pub size: u64,
+    /// SHA-256 of the stored file, where all of it was read.
+    pub sha256: Option<String>,
+    /// What shows that it is whole.
+    pub proof: Option<String>,
+    /// When it was made.
+    pub timestamp: Option<Timestamp>,
+    /// Its format.
+    pub format: Option<String>,
+    /// Its compression.
+    pub compression: Option<String>,
+    /// Its encryption.
+    pub encryption: Option<String>,
+    /// The profile whose key fitted.
+    pub profile: Option<String>,
+    /// The key was found by trying.
+    pub discovered: bool,
+    /// Its engine.
+    pub engine: Option<String>,
+    /// That server's version.
+    pub engine_version: Option<String>,
+}
+
+/// The target of a run.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetReport {
+    /// `connection/database`.
+    pub summary: String,
+    /// Its engine.
+    pub engine: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// Where it is, for people.
+    pub place: String,
+    /// What identifies the plan that was shown; a confirmation may carry it.
+    pub plan_token: String,
+    /// A person has to confirm before data is replaced.
+    pub confirmation_required: bool,
+    /// Room at the target.
+    pub space: Option<SpaceReport>,
+    /// The databases.
+    pub databases: Vec<DatabaseReport>,
+}
+
+/// Room at the target, in bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpaceReport {
+    /// Needed for the load beside the old data, and for the kept copy.
+    pub needed: u64,
+    /// Free.
+    pub free: u64,
+}
+
+/// One database of a run.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseReport {
+    /// Name in the backup.
+    pub from: Option<String>,
+    /// Name in the target.
+    pub to: String,
+    /// `Create`, `Replace` or `Swap`.
+    pub action: String,
+    /// What the target held before.
+    pub holds: Option<HoldsReport>,
+    /// Tables in the restored database.
+    pub tables: Option<u64>,
+    /// Rows in the restored database.
+    pub rows: Option<u64>,
+    /// Bytes of the restored database, or of the dump where it was not restored.
+    pub bytes: Option<u64>,
+    /// The replaced data, where it was kept.
+    pub previous: Option<PreviousReport>,
+}
+
+/// What a target held.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HoldsReport {
+    /// Tables.
+    pub tables: Option<u64>,
+    /// Rows, exact or estimated.
+    pub rows_estimate: Option<u64>,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Replaced data that was kept.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousReport {
+    /// Its name.
+    pub name: String,
+    /// Until when it is kept at least.
+    pub until: Option<Timestamp>,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What was compared after the load.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerificationReport {
+    /// Rows per table, counted.
+    pub tables: Vec<TableReport>,
+    /// What was checked, one phrase each.
+    pub checks: Vec<String>,
+}
+
+/// Rows of one table.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableReport {
+    /// Name.
+    pub name: String,
+    /// Rows counted in the restored database.
+    pub rows: u64,
+    /// Rows in the dump, where the dump says.
+    pub expected: Option<u64>,
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureReport {
+    /// The step that failed.
+    pub stage: String,
+    /// The stable reason; `docs/reasons.md`.
+    pub reason: Reason,
+    /// What failed, on what.
+    pub message: String,
+    /// The words of the database, the network or the file system.
+    pub engine_error: Option<String>,
+    /// What to do.
+    pub hint: String,
+    /// The same run may succeed later with nothing changed.
+    pub retryable: bool,
+}
+
+/// One step and its time.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageReport {
+    /// Its name.
+    pub name: String,
+    /// Seconds.
+    pub seconds: f64,
+    /// Bytes that it read, where it did.
+    pub bytes: Option<u64>,
+}

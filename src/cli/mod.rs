@@ -1,4 +1,170 @@
-//! The command line.
+//! The command line. This is the only place that prints, reads the environment or the clock.
 
 pub mod crds;
+pub mod exit;
+pub mod explain;
+pub mod extract;
+pub mod keys;
+pub mod list;
 pub mod manifest;
+pub mod new;
+pub mod output;
+pub mod progress;
+pub mod render;
+pub mod run;
+pub mod signals;
+pub mod storage_url;
+pub mod verify;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+use jiff::Timestamp;
+
+use self::exit::ExitCode;
+use self::manifest::{ManifestReader, Manifests};
+use crate::plan::Problem;
+use crate::reason::Reason;
+use crate::runner::fault::{Fault, Result, Stage};
+
+/// Restores databases from backups, declaratively.
+#[derive(Parser, Debug)]
+#[command(name = "reinstate", version, about, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Restores what manifests say, on this machine.
+    Run(run::Run),
+    /// Proves a backup.
+    Verify(verify::Verify),
+    /// Decodes a backup to files.
+    Extract(extract::Extract),
+    /// Lists a destination.
+    List(list::ListArguments),
+
+    /// Writes a first manifest from flags, its Secrets apart
+    New(new::NewArgs),
+    /// Prints the custom resource definitions as YAML
+    Crds {
+        /// Write them as files into this folder instead
+        #[arg(short, long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+    /// Explains a reason.
+    Explain(explain::Explain),
+}
+
+/// Carries out a command line.
+pub fn main(cli: &Cli) -> ExitCode {
+    match &cli.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Verify(arguments) => verify::verify(arguments),
+        Command::Extract(arguments) => extract::extract(arguments),
+        Command::List(arguments) => finish(list::run(arguments)),
+        Command::New(arguments) => write_first(arguments),
+        Command::Crds { directory } => crds_to(directory.as_deref()),
+        Command::Explain(arguments) => explain::explain(arguments),
+    }
+}
+
+/// Prints a result, or tells why there is none.
+fn finish(result: Result<String>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            output::out(&text);
+            ExitCode::Success
+        }
+        Err(fault) => report_fault(&fault),
+    }
+}
+
+fn write_first(arguments: &new::NewArgs) -> ExitCode {
+    let mut notes = Vec::new();
+    let mut text = Vec::new();
+    let result = new::run(arguments, &mut text, &mut notes);
+    output::out(&String::from_utf8_lossy(&text));
+    match result {
+        Ok(()) => {
+            output::note(String::from_utf8_lossy(&notes).trim_end());
+            ExitCode::Success
+        }
+        Err(error) => {
+            output::note(&format!("error: {error:#}"));
+            ExitCode::Usage
+        }
+    }
+}
+
+fn crds_to(folder: Option<&Path>) -> ExitCode {
+    let written = match folder {
+        None => crds::render(),
+        Some(folder) => crds::write(folder).map(|()| String::new()),
+    };
+    finish(written.map_err(|error| {
+        Fault::new(
+            Stage::Resolve,
+            Reason::InternalError,
+            format!("failed to write the definitions: {error:#}"),
+        )
+    }))
+}
+
+/// Logs to standard error as `RUST_LOG` says; warnings by default.
+pub fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().init();
+}
+
+/// The time now: the one place that asks the clock for it.
+#[expect(clippy::disallowed_methods, reason = "the clock is read here and handed on")]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Reads manifests; all that is wrong with them is one fault.
+pub(crate) fn manifest_files(files: &[PathBuf]) -> Result<Manifests> {
+    let mut reader = ManifestReader::default();
+    for file in files {
+        if file == Path::new("-") {
+            reader.add("standard input", &mut io::stdin().lock());
+        } else {
+            reader.add_file(file);
+        }
+    }
+    reader.finish().map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Fault::new(Stage::Resolve, Reason::InvalidSpec, lines.join("\n       "))
+    })
+}
+
+/// Tells a failure that wrote nothing.
+pub(crate) fn report_fault(fault: &Fault) -> ExitCode {
+    let message = fault.full_message();
+    let lines: Vec<String> = message.lines().map(output::clean).collect();
+    output::note(&format!(
+        "error: {}\nreason: {}\nhint: {}",
+        lines.join("\n"),
+        fault.reason,
+        fault.reason.hint()
+    ));
+    ExitCode::untouched(fault.reason)
+}
+
+/// Tells everything that is wrong with a request.
+pub(crate) fn report_problems(name: &str, problems: &[Problem]) -> ExitCode {
+    for problem in problems {
+        let field = if problem.field.is_empty() { String::new() } else { format!("{}: ", problem.field) };
+        let text = format!("error: DatabaseRestore {name}: {field}{} ({})", problem.message, problem.reason);
+        output::note(&output::clean(&text));
+    }
+    problems.first().map_or(ExitCode::Usage, |problem| ExitCode::untouched(problem.reason))
+}

@@ -15,7 +15,7 @@ pub use crate::api::connection::ReplaceBy;
 pub use crate::api::restore::spec::{Rows, Sessions, Statements, Statistics, Strategy, Switch, VersionGuard};
 pub use crate::api::restore::{Compression, Format, Mode, OverwritePolicy};
 pub use crate::api::{Duration, Engine};
-pub use resolve::{Objects, Problem, namespace_of, refuse_locally, resolve};
+pub use resolve::{Objects, Problem, namespace_of, profile_keys, refuse_locally, resolve};
 pub use secrets::{MemorySecrets, SecretData, SecretError, SecretReader};
 
 /// The version of the plan that this program writes and reads.

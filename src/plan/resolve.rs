@@ -3,6 +3,8 @@
 //! Pure: no clock, no file, no network, no secret value. What this version cannot do is refused here
 //! by name; nothing that a manifest asks for is passed over in silence.
 
+use std::collections::BTreeMap;
+
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -303,6 +305,20 @@ impl<'a> Resolver<'a> {
             self.problem(Reason::InvalidSpec, field, "must be a relative path without `..`");
         }
     }
+}
+
+/// The keys of profiles without a request that names them, by namespace; what is not valid is left
+/// out, because the reader of the manifests has refused it before.
+pub fn profile_keys(profiles: &[EncryptionProfile]) -> BTreeMap<String, Vec<KeyProfile>> {
+    let mut all: BTreeMap<String, Vec<KeyProfile>> = BTreeMap::new();
+    for profile in profiles {
+        if let Some(kind) = key_kind(&profile.spec) {
+            let name = profile.metadata.name.clone().unwrap_or_default();
+            let key = KeyProfile { name, id: profile.spec.id.clone(), kind };
+            all.entry(namespace_of(&profile.metadata).to_owned()).or_default().push(key);
+        }
+    }
+    all
 }
 
 fn key_kind(spec: &EncryptionProfileSpec) -> Option<KeyKind> {

@@ -60,6 +60,10 @@ pub struct DumpFacts {
     pub largest_statement: u64,
     /// Version of the tool or file format that wrote it.
     pub engine_version: Option<String>,
+    /// Bytes per page, where the format is a database file of pages.
+    pub page_size: Option<u32>,
+    /// What in the format is newer than this program knows; a matter of the version guard.
+    pub newer_format: Option<String>,
     /// Things a person should know.
     pub warnings: Vec<String>,
 }

@@ -2,6 +2,7 @@
 //! no clock.
 
 pub mod cancel;
+pub mod catalog;
 pub mod cipher;
 pub mod codec;
 pub mod engine;
@@ -9,9 +10,12 @@ pub mod fault;
 pub mod format;
 pub mod inventory;
 pub mod journal;
+pub mod keyring;
 pub mod keys;
 pub mod meter;
 pub mod pipe;
 pub mod progress;
 pub mod read;
+pub mod run;
+pub mod select;
 pub mod source;

@@ -2,11 +2,14 @@
 //!
 //! One crate, so that the library is linked once. `tests/parts/install.sh` brings what is started
 //! here. A part that is missing is a failure that says so, never a skipped test.
-#![expect(
+#![allow(
+    clippy::allow_attributes,
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
+    clippy::too_many_lines,
     clippy::unwrap_used,
     unreachable_pub,
     reason = "tests start servers, look at the environment and may stop at the first surprise"
@@ -15,6 +18,11 @@
 mod age_vectors;
 mod dbackup;
 mod generated;
+mod manifests;
+mod new;
 mod parts;
+mod plans;
+mod rules;
 mod s3;
+mod sqlite;
 mod support;

@@ -242,7 +242,7 @@ fn yaml_message(error: &serde_saphyr::Error) -> String {
             "is over a limit for manifests (depth, documents, aliases or size)".to_owned()
         }
         Error::DuplicateMappingKey { .. } => "has the same key twice in one mapping".to_owned(),
-        // The parser's messages are fixed sentences without a piece of the text.
+        // The parser says what it expected; of the text it names one character at most.
         Error::ExternalMessage { msg, .. } => format!("is not valid YAML ({msg})"),
         _ => "is not valid YAML".to_owned(),
     };

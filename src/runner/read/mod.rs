@@ -143,6 +143,17 @@ impl Examined {
         self.sidecar.as_ref().and_then(|sidecar| sidecar.timestamp)
     }
 
+    /// Its compression: of the whole file, or what the sidecar says of a seekable archive's entries.
+    pub fn compression(&self) -> Option<Codec> {
+        match &self.layout {
+            Layout::Whole { .. } => Some(self.codec),
+            Layout::Seekable { .. } => {
+                let archive = self.sidecar.as_ref().and_then(|sidecar| sidecar.archive.as_ref());
+                archive.and_then(|archive| archive.compression)
+            }
+        }
+    }
+
     /// What the backup is: `DBackup` or the format of its one dump.
     pub fn format(&self) -> Option<DumpFormat> {
         self.databases.first().map(|database| database.format)

@@ -2,6 +2,7 @@
 //! it refuses, what it does on faulty links and what it makes of answers that lie.
 
 mod answers;
+mod backups;
 mod links;
 mod refusals;
 

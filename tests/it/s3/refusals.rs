@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use reinstate::cli::list::{self, ListArguments, ListFormat};
+use reinstate::cli::storage_url::StorageFlags;
 use reinstate::reason::Reason;
 use reinstate::runner::source::{S3, S3Options, Store};
 
@@ -63,32 +65,46 @@ fn what_is_not_there_is_named_with_its_bucket_and_key() {
     assert_eq!(store.read_small("object", 6).unwrap_err().reason, Reason::LimitExceeded);
 }
 
-#[test]
-fn a_clock_that_is_wrong_is_named() {
+/// Runs one of the ignored tests below in a process of its own, which `prepare` gives its clock or
+/// its environment.
+fn child(program: &str, test: &str, prepare: impl FnOnce(&mut Command)) {
     let bucket = minio().bucket();
-    bucket.put("object", b"content");
+    bucket.put("shop/object", b"content");
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca");
     std::fs::write(&ca, minio().ca.as_ref().unwrap()).unwrap();
-    let output = Command::new("faketime")
-        .args(["-f", "+1h"])
+    let mut command = Command::new(program);
+    prepare(&mut command);
+    let output = command
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "s3::refusals::child_under_a_shifted_clock", "--ignored", "--nocapture"])
+        .args(["--exact", &format!("s3::refusals::{test}"), "--ignored", "--nocapture"])
         .env("REINSTATE_TEST_BUCKET", &bucket.name)
         .env("REINSTATE_TEST_ENDPOINT", &minio().endpoint)
         .env("REINSTATE_TEST_CA", &ca)
+        // Nothing of the machine that the tests run on.
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
         .output()
-        .expect("faketime is installed: run tests/parts/install.sh");
-    let text =
+        .unwrap_or_else(|error| panic!("{program}: {error}; run tests/parts/install.sh"));
+    let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// Runs under `faketime`, started by the test above.
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap()
+}
+
 #[test]
-#[ignore = "needs the shifted clock that its parent gives it"]
+fn a_clock_that_is_wrong_is_named() {
+    child("faketime", "child_under_a_shifted_clock", |command| {
+        command.args(["-f", "+1h"]);
+    });
+}
+
+#[test]
+#[ignore = "needs the shifted clock that the test above gives it"]
 fn child_under_a_shifted_clock() {
-    let variable = |name: &str| std::env::var(name).unwrap();
     let store = S3::connect(S3Options {
         bucket: variable("REINSTATE_TEST_BUCKET"),
         endpoint: Some(variable("REINSTATE_TEST_ENDPOINT")),
@@ -99,7 +115,54 @@ fn child_under_a_shifted_clock() {
         ..S3Options::default()
     })
     .unwrap();
-    let fault = store.stat("object").unwrap_err();
+    let fault = store.stat("shop/object").unwrap_err();
     assert_eq!(fault.reason, Reason::SourceAccessDenied);
     assert!(fault.message.contains("clocks"), "{}", fault.full_message());
+}
+
+#[test]
+fn for_urls_the_environment_gives_credentials_and_region() {
+    child("env", "child_with_an_environment_of_aws", |command| {
+        let (id, secret) = (format!("AWS_ACCESS_KEY_ID={KEY_ID}"), format!("AWS_SECRET_ACCESS_KEY={SECRET}"));
+        command.args([id.as_str(), secret.as_str(), "AWS_REGION=us-east-1"]);
+    });
+}
+
+#[test]
+#[ignore = "needs the environment that the test above gives it"]
+fn child_with_an_environment_of_aws() {
+    let text = list::run(&list_arguments()).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["backups"][0]["path"], "object", "{document}");
+    assert_eq!(document["destination"], format!("s3://{}/shop/", variable("REINSTATE_TEST_BUCKET")));
+}
+
+#[test]
+fn without_any_credentials_the_message_says_where_they_are_looked_for() {
+    child("env", "child_without_credentials", |command| {
+        command.args(["-u", "AWS_ACCESS_KEY_ID", "-u", "AWS_SECRET_ACCESS_KEY", "-u", "AWS_PROFILE"]);
+        command.args(["AWS_EC2_METADATA_DISABLED=true"]);
+    });
+}
+
+#[test]
+#[ignore = "needs the environment that the test above gives it"]
+fn child_without_credentials() {
+    let fault = list::run(&list_arguments()).unwrap_err();
+    assert_eq!(fault.reason, Reason::SourceAccessDenied, "{}", fault.full_message());
+    assert!(fault.message.contains("no credentials were found"), "{}", fault.full_message());
+}
+
+/// `reinstate list s3://BUCKET/shop/ -o json` with the storage's flags.
+fn list_arguments() -> ListArguments {
+    ListArguments {
+        location: format!("s3://{}/shop/", variable("REINSTATE_TEST_BUCKET")),
+        output: ListFormat::Json,
+        storage: StorageFlags {
+            endpoint: Some(variable("REINSTATE_TEST_ENDPOINT")),
+            region: None,
+            path_style: true,
+            ca_file: Some(variable("REINSTATE_TEST_CA").into()),
+        },
+    }
 }

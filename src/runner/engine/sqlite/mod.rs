@@ -1,30 +1,208 @@
-//! SQLite 3.
+//! SQLite 3: database files and `.dump` text, restored into a file of a volume.
+//!
+//! The backup is loaded into a new file beside the target ([`load`]), checked there ([`verify`]), and
+//! only then put in place ([`switch`]): an absent target by a rename that never replaces, an existing
+//! one through SQLite's backup API in one transaction, so that an application that holds it open
+//! sees the old database or the new one. A sibling file is the lock.
 
-use crate::runner::engine::Scanner;
-use crate::runner::fault::Result;
-use crate::runner::inventory::DumpFacts;
+mod authorize;
+mod compare;
+mod connect;
+mod discard;
+mod files;
+mod grammar;
+mod insert;
+mod lexer;
+mod load;
+mod preflight;
+mod read;
+mod replace;
+mod scan_dump;
+mod scan_file;
+mod survey;
+mod switch;
+mod values;
+mod verify;
+mod vtab;
 
-/// Reads a database file.
-#[derive(Debug, Default)]
-pub struct FileScanner;
-/// Reads `.dump` text.
-#[derive(Debug, Default)]
-pub struct DumpScanner;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
 
-impl Scanner for FileScanner {
-    fn feed(&mut self, _: &[u8]) -> Result<()> {
-        Ok(())
+use crate::reason::Reason;
+use crate::runner::engine::{Context, Engine, Findings, LoadedTable, Previous, Survey, Verified};
+use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::inventory::{DatabaseEntry, DumpFormat};
+
+use files::{Lock, Place};
+use survey::Seen;
+
+pub use discard::{Leftover, LeftoverKind, leftover, leftovers};
+pub use scan_dump::DumpScanner;
+pub use scan_file::FileScanner;
+
+/// How an existing database is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplaceBy {
+    /// By SQLite's backup API, in one transaction on the existing file. Applications may hold it
+    /// open; mode, owner and hard links stay.
+    #[default]
+    Backup,
+    /// By renaming the new file over the old. An application that holds the old file open goes on
+    /// reading and writing that one, and what it writes is lost: only for targets that nobody uses.
+    Rename,
+}
+
+/// How much of the loaded database SQLite checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Integrity {
+    /// `PRAGMA quick_check`: every page, but indexes are not compared with their tables.
+    #[default]
+    Quick,
+    /// `PRAGMA integrity_check`: indexes too.
+    Full,
+}
+
+/// What to restore to, and how.
+#[derive(Clone, Debug)]
+pub struct SqliteTarget {
+    /// The volume's folder.
+    pub root: PathBuf,
+    /// The database's path below `root`.
+    pub path: String,
+    /// The exact name that a confirmation carries.
+    pub name: String,
+    /// How an existing database is replaced.
+    pub replace_by: ReplaceBy,
+    /// Label in the name of the kept previous database, such as a timestamp; `None`: it is not kept.
+    pub keep_previous: Option<String>,
+    /// Goes into the names of this run's own files.
+    pub run_id: String,
+    /// How long to wait for applications that hold locks.
+    pub sessions_timeout: Duration,
+    /// A newer file format is a note, not a refusal.
+    pub version_guard_warn: bool,
+    /// How much is checked.
+    pub integrity: Integrity,
+}
+
+/// A restore to one SQLite database.
+#[derive(Debug)]
+pub struct Sqlite {
+    settings: SqliteTarget,
+    context: Context,
+    place: Option<Place>,
+    lock: Option<Lock>,
+    seen: Option<Seen>,
+    notes: Vec<String>,
+    /// Files that this run made and has to remove.
+    made: Vec<PathBuf>,
+    /// What the load has to tell, once it is done.
+    loaded: Option<Vec<String>>,
+    verified: Option<Vec<LoadedTable>>,
+}
+
+impl Sqlite {
+    /// Prepares a restore; nothing is looked at yet.
+    pub fn new(settings: SqliteTarget, context: Context) -> Self {
+        Self {
+            settings,
+            context,
+            place: None,
+            lock: None,
+            seen: None,
+            notes: Vec::new(),
+            made: Vec::new(),
+            loaded: None,
+            verified: None,
+        }
     }
-    fn finish(self: Box<Self>) -> Result<DumpFacts> {
-        Ok(DumpFacts::default())
+
+    fn surveyed(&self) -> Result<(&Place, &Seen)> {
+        match (&self.place, &self.seen, &self.lock) {
+            (Some(place), Some(seen), Some(_)) => Ok((place, seen)),
+            _ => Err(out_of_order("the target was not surveyed")),
+        }
     }
 }
 
-impl Scanner for DumpScanner {
-    fn feed(&mut self, _: &[u8]) -> Result<()> {
+fn out_of_order(what: &str) -> Fault {
+    Fault::new(Stage::Restore, Reason::InternalError, format!("{what} before the next step"))
+}
+
+impl Engine for Sqlite {
+    fn survey(&mut self) -> Result<Survey> {
+        let place = files::place(&self.settings.root, &self.settings.path)?;
+        survey::check_rights(&place)?;
+        // The old lock goes first, or a second survey of this run would exclude itself.
+        self.lock = None;
+        self.lock = Some(survey::take_lock(&place)?);
+        let (seen, notes) = survey::look(&place, &self.context)?;
+        let survey = seen.survey(&self.settings.name);
+        self.notes = notes;
+        self.place = Some(place);
+        self.seen = Some(seen);
+        Ok(survey)
+    }
+
+    fn preflight(&mut self, incoming: &DatabaseEntry) -> Result<Findings> {
+        let (place, seen) = self.surveyed()?;
+        let mut findings = preflight::check(&self.settings, place, seen, incoming)?;
+        findings.notes.splice(0..0, self.notes.iter().cloned());
+        Ok(findings)
+    }
+
+    fn load(&mut self, incoming: &DatabaseEntry, dump: &mut dyn Read) -> Result<()> {
+        let (place, seen) = self.surveyed()?;
+        let shadow = place.shadow(&self.settings.run_id);
+        let page_size = seen.page_size();
+        let what = format!("loading {}", self.settings.name);
+        discard::remove_dead(place);
+        self.made.push(shadow.clone());
+        self.context.progress.begin(Stage::Restore, what, incoming.bytes);
+        let mut dump = load::Told::new(dump, &self.context);
+        let notes = match incoming.format {
+            DumpFormat::SQLiteFile => load::database_file(&shadow, incoming, &mut dump).map(|()| Vec::new()),
+            DumpFormat::SQLiteDump => load::dump_text(&shadow, page_size, incoming, &self.context, &mut dump),
+            _ => Err(preflight::wrong_engine(incoming.format)),
+        };
+        self.loaded = Some(notes?);
         Ok(())
     }
-    fn finish(self: Box<Self>) -> Result<DumpFacts> {
-        Ok(DumpFacts::default())
+
+    fn verify(&mut self, incoming: &DatabaseEntry) -> Result<Verified> {
+        let (place, _) = self.surveyed()?;
+        let Some(notes) = self.loaded.clone() else {
+            return Err(out_of_order("nothing was loaded"));
+        };
+        let shadow = place.shadow(&self.settings.run_id);
+        let mut verified = verify::verify(&shadow, self.settings.integrity, incoming, &self.context)?;
+        verified.checks.extend(notes);
+        self.verified = Some(verified.tables.clone());
+        Ok(verified)
+    }
+
+    fn switch(&mut self) -> Result<Option<Previous>> {
+        let part = self.surveyed()?.0.part(&self.settings.run_id);
+        self.made.push(part);
+        let (place, seen) = self.surveyed()?;
+        let Some(tables) = self.verified.as_deref() else {
+            return Err(out_of_order("the loaded database was not verified"));
+        };
+        switch::Job { place, seen, settings: &self.settings, context: &self.context, tables }.run()
+    }
+
+    fn discard(&mut self) -> Vec<String> {
+        let left = discard::remove_own(&mut self.made);
+        self.loaded = None;
+        self.verified = None;
+        self.lock = None;
+        left
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.discard();
     }
 }

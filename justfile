@@ -1,0 +1,43 @@
+# Every task of the project. CI runs `just ci` by way of tests/run.sh.
+
+# What is there to do
+default:
+    @just --list
+
+# The README's example, restored
+demo:
+    cargo run --release -- run -f examples/sqlite.yaml --claim backups=tests/fixtures/dbackup --claim app-data=target/demo
+
+# Format
+fmt:
+    cargo fmt
+
+# Format check, lints, docs
+lint:
+    cargo fmt --check
+    cargo clippy --release --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --document-private-items
+
+# Unit and integration tests; tests/parts/install.sh brings the servers
+test:
+    cargo test --release
+
+# Write the generated files again: crds/, docs/reasons.md, docs/exit-codes.md
+generate:
+    REINSTATE_GENERATE=1 cargo test --release --test it generated
+
+# Licences, bans, sources
+deny:
+    cargo deny check bans licenses sources
+
+# Benchmarks of the reading side, as ratios
+bench:
+    cargo bench --bench reading
+
+# The full counts, fuzzing and the large backup; hours
+soak:
+    tests/soak/run.sh
+
+# What CI runs
+ci:
+    bash tests/run.sh

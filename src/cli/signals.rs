@@ -1,0 +1,51 @@
+//! Ctrl-C and SIGTERM: the run is asked to stop at the next safe place.
+
+use std::sync::mpsc::channel;
+use std::thread;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::output;
+use crate::runner::cancel::Cancel;
+
+/// Listens until it is dropped.
+pub struct Listening(Option<oneshot::Sender<()>>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Some(stop) = self.0.take() {
+            // The thread may have ended with a signal already.
+            let _ = stop.send(());
+        }
+    }
+}
+
+/// Sets `cancel` at the first signal. Returns when the signals are listened to.
+pub fn cancel_on_signal(cancel: &Cancel) -> Listening {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (ready, is_ready) = channel();
+    let cancel = cancel.clone();
+    let listen = move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            let _ = ready.send(());
+            tokio::select! {
+                _ = interrupt.recv() => cancel.cancel(),
+                _ = terminate.recv() => cancel.cancel(),
+                _ = stopped => return,
+            }
+            output::note("stopping at the next safe place …");
+        });
+    };
+    // Without the thread the signals do what they do by default: end the process.
+    if thread::Builder::new().name("signals".into()).spawn(listen).is_ok() {
+        let _ = is_ready.recv();
+    }
+    Listening(Some(stop))
+}

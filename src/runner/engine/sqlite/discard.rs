@@ -1,0 +1,124 @@
+//! Files that runs leave beside a target: how to know them by name, and their removal.
+//!
+//! Only files of our own naming are ever removed, and of other runs only their shadows, while this
+//! run holds the target's lock, so that no run is alive behind them. Kept previous databases stay.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+
+use super::files::{self, Place, SIDE_SUFFIXES, with_suffix};
+
+/// What a file beside a target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftoverKind {
+    /// What a run loaded and did not put in place, or a part of it; of no use once the run is dead.
+    Shadow,
+    /// A database that a run replaced and kept.
+    Previous,
+}
+
+/// A file beside a target that a run made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// What it is.
+    pub kind: LeftoverKind,
+    /// The run's id for a shadow, the label for a previous database.
+    pub label: String,
+}
+
+/// Whether `file` is a leftover of a run on the target `target` in the same folder, by its name.
+pub fn leftover(target: &str, file: &str) -> Option<Leftover> {
+    let found = |kind, label: &str| (!label.is_empty()).then(|| Leftover { kind, label: label.to_owned() });
+    if let Some(label) = file.strip_prefix(target).and_then(|rest| rest.strip_prefix(".reinstate-previous-"))
+    {
+        return found(LeftoverKind::Previous, label);
+    }
+    let rest = file.strip_prefix('.')?.strip_prefix(target)?.strip_prefix(".reinstate-")?;
+    let rest = SIDE_SUFFIXES.iter().find_map(|suffix| rest.strip_suffix(suffix)).unwrap_or(rest);
+    let run = rest.strip_suffix(".shadow").or_else(|| rest.strip_suffix(".part"))?;
+    found(LeftoverKind::Shadow, run)
+}
+
+/// All leftovers of runs on the target `path` below `root`, with their paths, sorted.
+pub fn leftovers(
+    root: &std::path::Path,
+    path: &str,
+) -> crate::runner::fault::Result<Vec<(PathBuf, Leftover)>> {
+    Ok(list(&files::place(root, path)?))
+}
+
+fn list(place: &Place) -> Vec<(PathBuf, Leftover)> {
+    let target = place.name.to_string_lossy();
+    let known = |name: &OsStr| leftover(&target, &name.to_string_lossy());
+    // A folder that cannot be listed has no leftovers that could be told.
+    let Ok(entries) = fs::read_dir(&place.folder) else { return Vec::new() };
+    let mut all: Vec<_> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| known(&entry.file_name()).map(|leftover| (entry.path(), leftover)))
+        .collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+/// What a person should know of leftovers before the start.
+pub(super) fn notes(place: &Place) -> Vec<String> {
+    let note = |(path, leftover): (PathBuf, Leftover)| {
+        let bytes = files::size(&path).unwrap_or(0);
+        let name = files::show(path.file_name().unwrap_or_default());
+        match leftover.kind {
+            LeftoverKind::Shadow => {
+                format!("a run that died left {name} ({bytes} bytes); it will be removed")
+            }
+            LeftoverKind::Previous => format!("a previous database is kept in {name} ({bytes} bytes)"),
+        }
+    };
+    list(place).into_iter().map(note).collect()
+}
+
+/// Removes the shadows of dead runs; the caller holds the target's lock.
+pub(super) fn remove_dead(place: &Place) {
+    for (path, leftover) in list(place) {
+        if leftover.kind == LeftoverKind::Shadow {
+            // One that cannot be removed is told again by the next survey.
+            let _ = files::remove(&path);
+        }
+    }
+}
+
+/// Removes this run's own files and SQLite's beside them; gives back those that stay.
+pub(super) fn remove_own(made: &mut Vec<PathBuf>) -> Vec<String> {
+    let mut left = Vec::new();
+    made.retain(|path| {
+        let all = SIDE_SUFFIXES.iter().map(|suffix| with_suffix(path, suffix)).chain([path.clone()]);
+        let stays: Vec<PathBuf> = all.filter(|path| files::remove(path).is_err()).collect();
+        left.extend(stays.iter().map(|path| path.display().to_string()));
+        !stays.is_empty()
+    });
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_are_known_by_their_exact_names() {
+        let shadow = |run: &str| Some(Leftover { kind: LeftoverKind::Shadow, label: run.into() });
+        let previous = |label: &str| Some(Leftover { kind: LeftoverKind::Previous, label: label.into() });
+        for (file, expected) in [
+            (".app.db.reinstate-r1.shadow", shadow("r1")),
+            (".app.db.reinstate-r1.shadow-journal", shadow("r1")),
+            (".app.db.reinstate-r1.part", shadow("r1")),
+            ("app.db.reinstate-previous-2026-11-23T01:00:00Z", previous("2026-11-23T01:00:00Z")),
+            (".app.db.reinstate-lock", None),
+            (".app.db.reinstate-.shadow", None),
+            (".app.db2.reinstate-r1.shadow", None),
+            ("app.db", None),
+            ("app.db-wal", None),
+            ("other.app.db.reinstate-previous-1", None),
+        ] {
+            assert_eq!(leftover("app.db", file), expected, "{file}");
+        }
+    }
+}

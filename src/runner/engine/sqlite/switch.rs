@@ -1,0 +1,156 @@
+//! Puts the verified database in the target's place: an absent target by a rename that never
+//! replaces, an existing one through the backup API ([`super::replace`]) or, if asked for, by rename.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use super::connect::{self, Access};
+use super::files::{self, Place};
+use super::preflight::refuse_open_files;
+use super::replace;
+use super::survey::{Existing, Seen, read_header, refuse_orphans};
+use super::{ReplaceBy, SqliteTarget};
+use crate::reason::Reason;
+use crate::runner::engine::{Context, LoadedTable, Previous};
+use crate::runner::fault::{Fault, Result, Stage};
+
+/// Everything the switch works with.
+pub(super) struct Job<'a> {
+    pub(super) place: &'a Place,
+    pub(super) seen: &'a Seen,
+    pub(super) settings: &'a SqliteTarget,
+    pub(super) context: &'a Context,
+    /// What was counted in the loaded database.
+    pub(super) tables: &'a [LoadedTable],
+}
+
+pub(super) fn fault(reason: Reason, message: impl Into<String>) -> Fault {
+    Fault::new(Stage::Switch, reason, message)
+}
+
+pub(super) fn io_fault(what: &str, path: &Path, error: io::Error) -> Fault {
+    files::fault(Stage::Switch, &format!("failed to {what} {}", path.display()), error)
+}
+
+impl Job<'_> {
+    /// Switches; gives back the previous database where one was kept.
+    pub(super) fn run(&self) -> Result<Option<Previous>> {
+        self.context.cancel.check(Stage::Switch)?;
+        match (self.seen, self.settings.replace_by) {
+            (Seen::Absent, _) => self.create().map(|()| None),
+            (Seen::File(existing), ReplaceBy::Backup) => {
+                let previous = replace::through_backup(self, existing)?;
+                // The target is whole without it; a shadow that stays is told by `discard`.
+                let _ = files::remove(&self.shadow());
+                Ok(previous)
+            }
+            (Seen::File(existing), ReplaceBy::Rename) => self.rename(existing),
+        }
+    }
+
+    pub(super) fn target(&self) -> PathBuf {
+        self.place.target()
+    }
+
+    pub(super) fn shadow(&self) -> PathBuf {
+        self.place.shadow(&self.settings.run_id)
+    }
+
+    pub(super) fn changed(&self, what: &str) -> Fault {
+        fault(Reason::TargetChanged, format!("{} {what} since it was looked at", self.target().display()))
+    }
+
+    /// Whether the file under the target's name is still the one that was surveyed.
+    pub(super) fn check_identity(&self, existing: &Existing) -> Result<()> {
+        let target = self.target();
+        let found = files::look(&target).map_err(|error| io_fault("look at", &target, error))?;
+        match found {
+            None => Err(self.changed("was removed")),
+            Some(found) if found.ino() != existing.inode || found.dev() != existing.device => {
+                Err(self.changed("was replaced by another file"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn create(&self) -> Result<()> {
+        let (target, shadow) = (self.target(), self.shadow());
+        let folder = &self.place.folder;
+        refuse_orphans(self.place, &["-journal", "-wal"])?;
+        let folder_mode = fs::metadata(folder).map_err(|error| io_fault("look at", folder, error))?.mode();
+        let mode = files::new_file_mode(folder_mode);
+        dress(&shadow, mode, None).map_err(|error| io_fault("set the mode of", &shadow, error))?;
+        self.context.journal.touch();
+        if let Err(error) = files::rename_no_replace(&shadow, &target) {
+            // The rename did not happen, so nothing is there that was not before.
+            self.context.journal.untouch();
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                return Err(self.changed("was created"));
+            }
+            return Err(io_fault("create", &target, error));
+        }
+        files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error))
+    }
+
+    /// Renames over the old file. Its handle in applications stays on the old database.
+    fn rename(&self, existing: &Existing) -> Result<Option<Previous>> {
+        let (target, shadow) = (self.target(), self.shadow());
+        let folder = &self.place.folder;
+        let raw = File::open(&target).map_err(|error| io_fault("open", &target, error))?;
+        self.check_identity(existing)?;
+        let header = read_header(&raw).map_err(|error| io_fault("read", &target, error))?;
+        let wal = header.is_some_and(|header| header.get(19) == Some(&2));
+        refuse_open_files(self.place, wal, Stage::Switch)?;
+        // No transaction of an application may be under way; a WAL database has no side files here,
+        // so nobody uses it, and opening it would make some.
+        let held = if wal { None } else { Some(self.hold(&target)?) };
+        dress(&shadow, existing.mode, Some(existing.owner))
+            .map_err(|error| io_fault("set mode and owner of", &shadow, error))?;
+        let previous = match &self.settings.keep_previous {
+            Some(label) if existing.holds.is_some() => Some(self.link_previous(label, existing)?),
+            _ => None,
+        };
+        self.context.journal.touch();
+        if let Err(error) = files::rename_over(&shadow, &target) {
+            self.context.journal.untouch();
+            return Err(io_fault("replace", &target, error));
+        }
+        let synced = files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error));
+        drop(held);
+        drop(raw);
+        synced.map(|()| previous)
+    }
+
+    fn hold(&self, target: &Path) -> Result<rusqlite::Connection> {
+        let attempt = || -> rusqlite::Result<rusqlite::Connection> {
+            let connection = connect::open(target, Access::Write)?;
+            connection.busy_timeout(self.settings.sessions_timeout)?;
+            connection.execute_batch("BEGIN EXCLUSIVE")?;
+            Ok(connection)
+        };
+        attempt().map_err(|error| {
+            let usual = if connect::is_busy(&error) { Reason::TargetBusy } else { Reason::TargetCorrupt };
+            connect::fault(Stage::Switch, usual, &format!("failed to lock {}", target.display()), &error)
+        })
+    }
+
+    fn link_previous(&self, label: &str, existing: &Existing) -> Result<Previous> {
+        let (target, kept) = (self.target(), self.place.previous(label));
+        fs::hard_link(&target, &kept)
+            .map_err(|error| io_fault("keep the previous database as", &kept, error))?;
+        Ok(Previous { name: kept.display().to_string(), bytes: existing.bytes })
+    }
+}
+
+/// Gives a file its mode and, as far as this process may, its owner, and makes it durable.
+pub(super) fn dress(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let file = File::options().read(true).write(true).open(path)?;
+    if let Some((user, group)) = owner {
+        // Told as a note before the start where it is not possible.
+        let _ = fchown(&file, Some(user), Some(group));
+    }
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.sync_all()
+}

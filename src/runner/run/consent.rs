@@ -1,0 +1,91 @@
+//! Whether data may be replaced: the decision, from what the manifest says and what the target holds.
+
+use jiff::Timestamp;
+
+use crate::plan::{OverwritePlan, OverwritePolicy};
+use crate::reason::Reason;
+use crate::runner::engine::Survey;
+
+/// The decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// The target holds nothing that would be lost.
+    NotNeeded,
+    /// The manifest carries the confirmation.
+    Given,
+    /// A person has to decide; the reason says why the manifest is not enough.
+    Needed(Reason, String),
+    /// The manifest forbids it.
+    Refused(String),
+}
+
+/// Decides for one target at `now`; `token` identifies the plan that is shown.
+pub fn decide(overwrite: &OverwritePlan, survey: &Survey, token: &str, now: Timestamp) -> Consent {
+    let Some(holds) = &survey.holds else { return Consent::NotNeeded };
+    let target = &survey.target;
+    let what = match (holds.tables, holds.rows_estimate) {
+        (Some(tables), Some(rows)) => format!("{tables} tables, ≈{rows} rows, {} bytes", holds.bytes),
+        (Some(tables), None) => format!("{tables} tables, {} bytes", holds.bytes),
+        (None, _) => format!("{} bytes", holds.bytes),
+    };
+    if overwrite.policy == OverwritePolicy::Refuse {
+        return Consent::Refused(format!("{target} holds {what}, and the policy is Refuse"));
+    }
+    if !overwrite.confirm.contains(target) {
+        let message = format!("{target} holds {what}; replacing it is not confirmed");
+        return Consent::Needed(Reason::ConfirmationRequired, message);
+    }
+    if let Some(until) = overwrite.confirm_until.filter(|until| now > *until) {
+        let message = format!("{target} holds {what}; the confirmation ended at {until}");
+        return Consent::Needed(Reason::ConfirmationExpired, message);
+    }
+    if overwrite.confirmed_plan.as_ref().is_some_and(|confirmed| confirmed != token) {
+        let message =
+            format!("{target} holds {what}; the confirmed plan is not the one of now, which is {token}");
+        return Consent::Needed(Reason::ConfirmationRequired, message);
+    }
+    Consent::Given
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::engine::{Action, Holds};
+
+    #[test]
+    fn data_is_replaced_only_under_its_exact_name_in_time_and_for_the_shown_plan() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let survey = |holds| Survey {
+            target: "app.db".into(),
+            holds,
+            version: None,
+            action: Action::Swap,
+            identity: String::new(),
+        };
+        let full = || survey(Some(Holds { tables: Some(2), rows_estimate: None, bytes: 9 }));
+        let overwrite = |confirm: &[&str], until: Option<&str>, plan: Option<&str>| OverwritePlan {
+            confirm: confirm.iter().map(|name| (*name).to_owned()).collect(),
+            confirm_until: until.map(|text| text.parse().unwrap()),
+            confirmed_plan: plan.map(str::to_owned),
+            policy: OverwritePolicy::Ask,
+        };
+        let past = Some("2026-11-23T11:59:59Z");
+        for (plan, survey, expected) in [
+            (overwrite(&[], None, None), survey(None), "NotNeeded"),
+            (overwrite(&["app.db"], None, None), full(), "Given"),
+            (overwrite(&["app.db"], Some("2026-11-24T00:00:00Z"), Some("t")), full(), "Given"),
+            (overwrite(&[], None, None), full(), "Needed(ConfirmationRequired"),
+            (overwrite(&["APP.db", "app.db ", "app"], None, None), full(), "Needed(ConfirmationRequired"),
+            (overwrite(&["app.db"], past, None), full(), "Needed(ConfirmationExpired"),
+            (overwrite(&["app.db"], None, Some("other")), full(), "Needed(ConfirmationRequired"),
+            (
+                OverwritePlan { policy: OverwritePolicy::Refuse, ..overwrite(&["app.db"], None, None) },
+                full(),
+                "Refused",
+            ),
+        ] {
+            let consent = format!("{:?}", decide(&plan, &survey, "t", now));
+            assert!(consent.starts_with(expected), "{plan:?}: {consent}");
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! One run from plan to report: quick preflight, pass 1, full preflight, load, verify, switch.
+//!
+//! The order is the promise: nothing is written before the backup is known good and the target fit,
+//! and the old data serves until the new is verified. A failure at any step still gives a report
+//! with all that was learned, and what was made beside the target is removed.
+
+pub mod consent;
+pub mod open;
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::plan::{Compression, Format, Mode, RestorePlan, Selector};
+use crate::reason::Reason;
+use crate::report::{
+    BackupReport, DatabaseReport, FailureReport, HoldsReport, Outcome, PreviousReport, RestoreReport,
+    SpaceReport, StageReport, TableReport, TargetModified, TargetReport, VerificationReport,
+};
+use crate::runner::codec::Codec;
+use crate::runner::engine::{Context, Engine, Survey, Verified};
+use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::inventory::{DatabaseEntry, DumpFormat, SourceEngine};
+use crate::runner::journal::Touched;
+use crate::runner::keys::KeyRing;
+use crate::runner::meter::sha256;
+use crate::runner::read::{Examined, Options, Request, Scope, examine};
+use crate::runner::select;
+use crate::runner::source::{Artifact, Store};
+
+use self::consent::Consent;
+
+/// What a person is asked before data is replaced.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The exact name that has to be typed.
+    pub target: String,
+    /// What it holds, and why the manifest is not enough.
+    pub message: String,
+    /// The backup that would replace it.
+    pub backup: String,
+}
+
+/// Everything that a run works with.
+pub struct Parts<'a> {
+    /// The storage destination.
+    pub store: Arc<dyn Store>,
+    /// The keys at hand.
+    pub keys: KeyRing,
+    /// The target; `None` for mode Verify.
+    pub engine: Option<Box<dyn Engine>>,
+    /// Asks a person; without one, `|_| false`.
+    pub ask: &'a mut dyn FnMut(&Question) -> bool,
+    /// The time of the start.
+    pub now: Timestamp,
+    /// Cancel, progress, journal.
+    pub context: Context,
+}
+
+/// Carries out `plan`. All that can fail is in the report.
+pub fn run(plan: &RestorePlan, parts: Parts<'_>) -> RestoreReport {
+    let watchdog = Watchdog::start(&parts.context, plan.timeouts.run.get());
+    let mut run = Run::new(plan, parts);
+    let result = run.carry_out();
+    drop(watchdog);
+    run.finish(result)
+}
+
+/// Stops the run when its time is over.
+struct Watchdog {
+    stop: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Watchdog {
+    fn start(context: &Context, timeout: std::time::Duration) -> Self {
+        let (stop, stopped) = channel::<()>();
+        let cancel = context.cancel.clone();
+        let spawned = thread::Builder::new().name("deadline".into()).spawn(move || {
+            if stopped.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
+                cancel.expire();
+            }
+        });
+        Self { stop: Some(stop), thread: spawned.ok() }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // The thread cannot panic; there is nothing to learn from it.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Run<'a, 'p> {
+    plan: &'a RestorePlan,
+    parts: Parts<'p>,
+    begun: Instant,
+    report: RestoreReport,
+}
+
+impl<'a, 'p> Run<'a, 'p> {
+    fn new(plan: &'a RestorePlan, parts: Parts<'p>) -> Self {
+        let report = RestoreReport {
+            namespace: plan.namespace.clone(),
+            name: plan.name.clone(),
+            outcome: Outcome::Failed,
+            target_modified: TargetModified::False,
+            start_time: parts.now,
+            seconds: 0.0,
+            backup: None,
+            target: None,
+            verification: None,
+            failure: None,
+            leftovers: Vec::new(),
+            warnings: Vec::new(),
+            stages: Vec::new(),
+        };
+        Self { plan, parts, begun: Instant::now(), report }
+    }
+
+    /// Times a step; the time counts when the step fails, too.
+    fn step<T>(
+        &mut self,
+        stage: Stage,
+        name: &str,
+        action: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.parts.context.cancel.check(stage)?;
+        self.parts.context.progress.begin(stage, name.to_lowercase(), 0);
+        let begun = Instant::now();
+        let result = action(self);
+        let bytes = Some(self.parts.context.progress.snapshot().done).filter(|bytes| *bytes > 0);
+        self.report.stages.push(StageReport {
+            name: name.into(),
+            seconds: begun.elapsed().as_secs_f64(),
+            bytes,
+        });
+        result
+    }
+
+    fn carry_out(&mut self) -> Result<Outcome> {
+        let artifact = self.step(Stage::Resolve, "Resolve", Self::resolve)?;
+        let survey = match self.parts.engine.is_some() {
+            true => Some(self.step(Stage::Preflight, "Quick preflight", |run| run.survey(&artifact))?),
+            false => None,
+        };
+        if let Some(survey) = &survey
+            && !self.is_agreed(survey, &artifact)?
+        {
+            return Ok(Outcome::AwaitingConfirmation);
+        }
+        let examined = self.step(Stage::Download, "Check backup", |run| run.examine(&artifact))?;
+        let Some(survey) = survey else { return Ok(Outcome::Verified) };
+        let index = self.choose_database(&examined)?;
+        let Some(entry) = examined.databases.get(index) else { return Err(no_database("")) };
+        self.step(Stage::Preflight, "Preflight", |run| run.preflight(entry))?;
+        if self.plan.mode == Mode::Plan {
+            return Ok(Outcome::Planned);
+        }
+        self.step(Stage::Restore, "Restore", |run| run.load(&examined, index))?;
+        let verified = self.step(Stage::Verify, "Verify", |run| run.engine()?.verify(entry))?;
+        self.record_verified(entry, verified);
+        self.step(Stage::Switch, "Switch", |run| run.switch(&survey))?;
+        Ok(Outcome::Restored)
+    }
+
+    fn engine(&mut self) -> Result<&mut Box<dyn Engine>> {
+        let missing = || Fault::new(Stage::Resolve, Reason::InternalError, "the plan has no target");
+        self.parts.engine.as_mut().ok_or_else(missing)
+    }
+
+    fn resolve(&mut self) -> Result<Artifact> {
+        let path = match &self.plan.backup.selector {
+            Selector::Path(path) => path.clone(),
+            Selector::Latest(wanted) => select::latest(self.parts.store.as_ref(), wanted, self.parts.now)?,
+        };
+        let artifact = Artifact { store: Arc::clone(&self.parts.store), path };
+        // Known this early so that a refusal can name what would be restored.
+        let stat = artifact.store.stat(&artifact.path)?;
+        self.report.backup = Some(BackupReport {
+            path: artifact.path.clone(),
+            storage: artifact.store.describe(),
+            size: stat.size,
+            sha256: None,
+            proof: None,
+            timestamp: None,
+            format: None,
+            compression: None,
+            encryption: None,
+            profile: None,
+            discovered: false,
+            engine: None,
+            engine_version: None,
+        });
+        Ok(artifact)
+    }
+
+    fn survey(&mut self, artifact: &Artifact) -> Result<Survey> {
+        let survey = self.engine()?.survey()?;
+        let Some(target) = &self.plan.target else { return Ok(survey) };
+        self.report.target = Some(TargetReport {
+            summary: format!("{}/{}", target.connection, survey.target),
+            engine: target.engine().name().to_owned(),
+            version: survey.version.clone(),
+            place: survey.target.clone(),
+            plan_token: plan_token(artifact, &survey)?,
+            confirmation_required: false,
+            space: None,
+            databases: vec![DatabaseReport {
+                from: target.databases.first().map(|row| row.from.clone()),
+                to: survey.target.clone(),
+                action: format!("{:?}", survey.action),
+                holds: survey.holds.as_ref().map(|holds| HoldsReport {
+                    tables: holds.tables,
+                    rows_estimate: holds.rows_estimate,
+                    bytes: holds.bytes,
+                }),
+                tables: None,
+                rows: None,
+                bytes: None,
+                previous: None,
+            }],
+        });
+        Ok(survey)
+    }
+
+    /// Whether the target's data may be replaced. Mode Plan only notes what would be asked.
+    fn is_agreed(&mut self, survey: &Survey, artifact: &Artifact) -> Result<bool> {
+        let token = self.report.target.as_ref().map_or("", |target| target.plan_token.as_str());
+        let consent = consent::decide(&self.plan.overwrite, survey, token, self.parts.now);
+        let planning = self.plan.mode == Mode::Plan;
+        match consent {
+            Consent::NotNeeded | Consent::Given => Ok(true),
+            Consent::Refused(message) => Err(Fault::new(Stage::Preflight, Reason::TargetNotEmpty, message)),
+            Consent::Needed(reason, message) => {
+                if let Some(target) = &mut self.report.target {
+                    target.confirmation_required = true;
+                }
+                let question = Question {
+                    target: survey.target.clone(),
+                    message: message.clone(),
+                    backup: artifact.describe(),
+                };
+                if planning || (self.parts.ask)(&question) {
+                    return Ok(true);
+                }
+                self.report.failure = Some(failure(&Fault::new(Stage::Preflight, reason, message)));
+                Ok(false)
+            }
+        }
+    }
+
+    fn examine(&mut self, artifact: &Artifact) -> Result<Examined> {
+        let options = options(self.plan)?;
+        let context = self.parts.context.clone();
+        let examined =
+            examine(Request { artifact, keys: &self.parts.keys, options: &options, context: &context })?;
+        if self.plan.backup.format == Format::DBackup && !examined.dbackup {
+            let message = format!("{} is not a backup made by DBackup", artifact.describe());
+            return Err(Fault::new(Stage::Inspect, Reason::UnsupportedFormat, message));
+        }
+        self.report.warnings.extend(examined.warnings.iter().cloned());
+        self.report.backup = Some(backup_report(&examined));
+        Ok(examined)
+    }
+
+    /// The one database of the backup that goes into the target.
+    fn choose_database(&mut self, examined: &Examined) -> Result<usize> {
+        let Some(target) = &self.plan.target else { return Err(no_database("")) };
+        let engine = target.engine().name();
+        let found = examined.engine.map(|found| format!("{found:?}")).unwrap_or_default();
+        if let Some(
+            other @ (SourceEngine::Redis
+            | SourceEngine::Valkey
+            | SourceEngine::Firebird
+            | SourceEngine::AzureSQL),
+        ) = examined.engine
+        {
+            let message = format!(
+                "{} is a backup of {other:?}, which cannot be restored",
+                examined.artifact.describe()
+            );
+            return Err(Fault::new(Stage::Inspect, Reason::UnsupportedFormat, message));
+        }
+        if found != engine {
+            let message =
+                format!("{} is a backup of {found}, the target is {engine}", examined.artifact.describe());
+            return Err(Fault::new(Stage::Inspect, Reason::EngineMismatch, message));
+        }
+        let index = match target.databases.first() {
+            None if examined.databases.len() == 1 => 0,
+            None => {
+                let message = format!(
+                    "the backup holds {} databases; name one in target.databases",
+                    examined.databases.len()
+                );
+                return Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
+            }
+            // A single dump may not say its own name; the mapping's word is then taken.
+            Some(row) => examined
+                .databases
+                .iter()
+                .position(|entry| entry.name.as_ref().is_none_or(|name| *name == row.from))
+                .ok_or_else(|| no_database(&row.from))?,
+        };
+        if let Some((entry, row)) = examined.databases.get(index).zip(self.report_row()) {
+            row.from.clone_from(&entry.name);
+            row.bytes = Some(entry.bytes);
+        }
+        Ok(index)
+    }
+
+    fn report_row(&mut self) -> Option<&mut DatabaseReport> {
+        self.report.target.as_mut().and_then(|target| target.databases.first_mut())
+    }
+
+    fn preflight(&mut self, entry: &DatabaseEntry) -> Result<()> {
+        let findings = self.engine()?.preflight(entry)?;
+        self.report.warnings.extend(findings.notes);
+        self.report.warnings.extend(entry.facts.warnings.iter().cloned());
+        if let Some(target) = &mut self.report.target {
+            target.space = findings.space.map(|space| SpaceReport { needed: space.needed, free: space.free });
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, examined: &Examined, index: usize) -> Result<()> {
+        let Some(entry) = examined.databases.get(index) else { return Err(no_database("")) };
+        let context = self.parts.context.clone();
+        let name = entry.name.clone().unwrap_or_default();
+        context.progress.begin(Stage::Restore, format!("restoring {name}"), examined.bytes_to_read(index));
+        let mut dump = examined.open_database(index, &context)?;
+        self.engine()?.load(entry, &mut *dump)
+    }
+
+    fn record_verified(&mut self, entry: &DatabaseEntry, verified: Verified) {
+        let expected = |table: &str| {
+            let tables = entry.facts.tables.as_ref()?;
+            tables.iter().find(|counted| counted.name == table).map(|counted| counted.rows)
+        };
+        if let Some(row) = self.report_row() {
+            row.tables = Some(verified.tables.len() as u64);
+            row.rows = Some(verified.tables.iter().map(|table| table.rows).sum());
+            row.bytes = Some(verified.bytes);
+        }
+        let tables = verified
+            .tables
+            .into_iter()
+            .map(|table| TableReport { expected: expected(&table.name), name: table.name, rows: table.rows })
+            .collect();
+        self.report.verification = Some(VerificationReport { tables, checks: verified.checks });
+    }
+
+    fn switch(&mut self, _survey: &Survey) -> Result<()> {
+        let until = SignedDuration::try_from(self.plan.keep_previous.get())
+            .ok()
+            .and_then(|keep| self.parts.now.checked_add(keep).ok());
+        let previous = self.engine()?.switch()?;
+        if let Some(row) = self.report_row() {
+            row.previous =
+                previous.map(|previous| PreviousReport { name: previous.name, until, bytes: previous.bytes });
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, result: Result<Outcome>) -> RestoreReport {
+        if let Some(engine) = &mut self.parts.engine {
+            self.report.leftovers = engine.discard();
+        }
+        self.report.seconds = self.begun.elapsed().as_secs_f64();
+        self.report.target_modified = match self.parts.context.journal.touched() {
+            Touched::No => TargetModified::False,
+            Touched::Yes => TargetModified::True,
+            Touched::Unknown => TargetModified::Unknown,
+        };
+        match result {
+            Ok(outcome) => self.report.outcome = outcome,
+            Err(fault) => self.report.failure = Some(failure(&fault)),
+        }
+        self.report
+    }
+}
+
+fn no_database(name: &str) -> Fault {
+    Fault::new(
+        Stage::Inspect,
+        Reason::DatabaseNotInBackup,
+        format!("there is no database {name:?} in the backup"),
+    )
+}
+
+/// The report's words for a fault.
+pub fn failure(fault: &Fault) -> FailureReport {
+    let full = fault.full_message();
+    let below = full.strip_prefix(fault.message.as_str()).map(|rest| rest.trim_start_matches(": "));
+    FailureReport {
+        stage: fault.stage.name().to_owned(),
+        reason: fault.reason,
+        message: fault.message.clone(),
+        engine_error: below.filter(|text| !text.is_empty()).map(str::to_owned),
+        hint: fault.reason.hint().to_owned(),
+        retryable: fault.reason.is_retryable(),
+    }
+}
+
+/// The report's words for a proven backup.
+pub fn backup_report(examined: &Examined) -> BackupReport {
+    let format = if examined.dbackup {
+        Some("DBackup".to_owned())
+    } else {
+        examined.format().map(|format| format!("{format:?}"))
+    };
+    BackupReport {
+        path: examined.artifact.path.clone(),
+        storage: examined.artifact.store.describe(),
+        size: examined.size,
+        sha256: examined.stored_sha256.map(hex::encode),
+        proof: examined.proof.map(|proof| format!("{proof:?}")),
+        timestamp: examined.timestamp(),
+        format,
+        compression: examined.compression().map(|codec| codec.name().to_owned()),
+        encryption: examined.encryption.as_ref().map(|seal| seal.algorithm.to_owned()),
+        profile: examined.encryption.as_ref().map(|seal| seal.profile.clone()),
+        discovered: examined.encryption.as_ref().is_some_and(|seal| seal.discovered),
+        engine: examined.engine.map(|engine| format!("{engine:?}")),
+        engine_version: examined.engine_version.clone(),
+    }
+}
+
+/// What identifies a plan: the pinned backup, the target as it was seen, and what would be done.
+fn plan_token(artifact: &Artifact, survey: &Survey) -> Result<String> {
+    let pin = artifact.store.stat(&artifact.path)?.pin;
+    let text = format!("{} {pin:?} {} {} {:?}", artifact.path, survey.target, survey.identity, survey.action);
+    Ok(hex::encode(sha256(text.as_bytes()).get(..8).unwrap_or_default()))
+}
+
+fn options(plan: &RestorePlan) -> Result<Options> {
+    let checksum = plan.backup.sha256.as_ref().map(|text| {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map(|()| bytes).map_err(|_| {
+            Fault::new(
+                Stage::Resolve,
+                Reason::InvalidSpec,
+                "backup.checksum.sha256 is not 64 hexadecimal digits",
+            )
+        })
+    });
+    let scope = match &plan.target {
+        None => Scope::Everything,
+        Some(target) if target.databases.is_empty() => Scope::Databases(None),
+        Some(target) => Scope::Databases(Some(target.databases.iter().map(|row| row.from.clone()).collect())),
+    };
+    Ok(Options {
+        scope,
+        compression: match plan.backup.compression {
+            Compression::Auto => None,
+            Compression::None => Some(Codec::None),
+            Compression::Gzip => Some(Codec::Gzip),
+            Compression::Brotli => Some(Codec::Brotli),
+            Compression::Zstd => Some(Codec::Zstd),
+        },
+        format: dump_format(plan.backup.format),
+        checksum: checksum.transpose()?,
+        allow_unproven: plan.backup.allow_unproven,
+        ..Options::default()
+    })
+}
+
+fn dump_format(format: Format) -> Option<DumpFormat> {
+    match format {
+        Format::Auto | Format::DBackup => None,
+        Format::PostgresPlain => Some(DumpFormat::PostgresPlain),
+        Format::PostgresArchive => Some(DumpFormat::PostgresArchive),
+        Format::MySQLDump => Some(DumpFormat::MySQLDump),
+        Format::Mydumper => Some(DumpFormat::Mydumper),
+        Format::MongoArchive => Some(DumpFormat::MongoArchive),
+        Format::SQLiteFile => Some(DumpFormat::SQLiteFile),
+        Format::SQLiteDump => Some(DumpFormat::SQLiteDump),
+        Format::SQLServerBak => Some(DumpFormat::SQLServerBak),
+    }
+}
