@@ -28,7 +28,9 @@ fn age(source: impl Read) -> Opened {
     match file.fits(&IDENTITY) {
         Ok(true) => assert!(!unsupported),
         Ok(false) => {}
-        Err(fault) => drop(support::checked(fault)),
+        Err(fault) => {
+            support::checked(fault);
+        }
     }
     match file.decrypt(&IDENTITY) {
         Ok(reader) => support::read_all(reader),

@@ -119,7 +119,10 @@ fuzz_target!(|data: &[u8]| {
     let request = Request { artifact: &artifact, keys: &KEYS, options: &options, context: &context };
     let examined = match examine(request) {
         Ok(examined) => examined,
-        Err(fault) => return drop(support::checked(fault)),
+        Err(fault) => {
+            support::checked(fault);
+            return;
+        }
     };
     for (at, entry) in examined.databases.iter().enumerate() {
         let reader = examined.open_database(at, &context).expect("what pass 1 proved opens again");

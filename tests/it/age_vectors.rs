@@ -229,3 +229,44 @@ fn a_cut_vector_never_ends_well() {
         }
     }
 }
+
+#[test]
+fn an_armored_line_without_an_end_is_stopped_in_bounded_memory() {
+    for (what, begin) in [("at once", ""), ("after whitespace", "\r\n \t\n")] {
+        let head = format!("{begin}-----BEGIN AGE ENCRYPTED FILE-----\n");
+        let endless = head.as_bytes().chain(std::io::repeat(b'A'));
+        assert_eq!(AgeFile::open(endless).err().unwrap().reason, Reason::CorruptBackup, "{what}");
+    }
+}
+
+#[test]
+fn a_header_of_very_many_recipients_is_read_once() {
+    let mut header = b"age-encryption.org/v1\n".to_vec();
+    for _ in 0..40_000 {
+        header.extend_from_slice(b"-> a\n\n");
+    }
+    header.extend_from_slice(format!("--- {}\n0123456789abcdef", "A".repeat(43)).as_bytes());
+    let file = AgeFile::open(header.as_slice()).unwrap();
+    assert!(file.only_unsupported_recipients());
+    header.splice(22..22, b"-> a\n\n".repeat(10_000));
+    assert_eq!(AgeFile::open(header.as_slice()).err().unwrap().reason, Reason::LimitExceeded);
+}
+
+#[test]
+fn what_is_no_age_file_of_this_version_is_told_apart() {
+    for (content, reason) in [
+        (&b""[..], Reason::Truncated),
+        (b"age-encryption.org/v1", Reason::Truncated),
+        (b"age-encryption.org/v1\n-> X25519 abc\n", Reason::Truncated),
+        (b"age-encryption.org/v2\nanything", Reason::UnsupportedFormat),
+        (b"age-encryption.org/v1\r\n", Reason::CorruptBackup),
+        (b"SQLite format 3\0 and so on", Reason::CorruptBackup),
+        (
+            b"-----BEGIN AGE ENCRYPTED FILE-----\nbm8gYWdl\n-----END AGE ENCRYPTED FILE-----\n",
+            Reason::CorruptBackup,
+        ),
+    ] {
+        let outcome = AgeFile::open(content).err().map(|fault| fault.reason);
+        assert_eq!(outcome, Some(reason), "{:?}", String::from_utf8_lossy(content));
+    }
+}

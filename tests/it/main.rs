@@ -22,6 +22,7 @@ mod manifests;
 mod new;
 mod parts;
 mod plans;
+mod properties;
 mod rules;
 mod s3;
 mod sqlite;
