@@ -15,6 +15,7 @@
     reason = "tests start servers, look at the environment and may stop at the first surprise"
 )]
 
+mod age_vectors;
 mod architecture;
 mod dbackup;
 mod examples;
@@ -23,6 +24,7 @@ mod manifests;
 mod new;
 mod parts;
 mod plans;
+mod properties;
 mod rules;
 mod s3;
 mod sqlite;
