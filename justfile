@@ -1,4 +1,4 @@
-# Every task of the project. CI runs `just ci` by way of tests/run.sh.
+# Every task of the project. CI runs the last one, `bash tests/run.sh`, through .ci/run.
 
 # What is there to do
 default:
@@ -6,6 +6,7 @@ default:
 
 # The README's example, restored
 demo:
+    mkdir -p target/demo
     cargo run --release -- run -f examples/sqlite.yaml --claim backups=tests/fixtures/dbackup --claim app-data=target/demo
 
 # Format

@@ -1,5 +1,5 @@
 //! The pipeline: source → meter → cipher → codec → format → engine. No Kubernetes, no environment,
-//! no clock.
+//! no wall clock: what depends on the time gets it as an argument.
 
 pub mod cancel;
 pub mod catalog;

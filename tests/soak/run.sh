@@ -28,15 +28,18 @@ absent() {
     printf '\n==> %s: not here: %s is missing\n' "$1" "$2"
 }
 
-# Every backup with one bit flipped at 200 places and cut at 200 places; the restore killed 100 times.
+# Every backup with one bit flipped at 200 places and cut at 200 places; the switch killed 100 times.
 part damage env REINSTATE_SOAK_DAMAGE=200 cargo test --locked --release --test it dbackup::
 part kills env REINSTATE_SOAK_KILLS=100 cargo test --locked --release --test it sqlite::kills
 
-# Tests that are too large for every day: the 4 GiB backup and its like.
-part large cargo test --locked --release --test it -- --ignored
-
 if [ -f tests/soak/fuzz.sh ]; then part fuzz bash tests/soak/fuzz.sh; else absent fuzz tests/soak/fuzz.sh; fi
-if [ -d benches ]; then part benches cargo bench --locked; else absent benches benches; fi
+if [ -d benches/reading ]; then
+    # The large backup (some GiB, sealed; memory and files are watched) is not part of a run without names.
+    part benches cargo bench --locked --bench reading
+    part large cargo bench --locked --bench reading -- large
+else
+    absent benches benches/reading
+fi
 
 if [ "${#failed[@]}" -gt 0 ]; then
     printf '\nfailed: %s\n' "${failed[*]}"
