@@ -15,6 +15,7 @@
     reason = "tests start servers, look at the environment and may stop at the first surprise"
 )]
 
+mod cli;
 mod dbackup;
 mod generated;
 mod manifests;
