@@ -87,7 +87,7 @@ macro_rules! reasons {
 reasons! {
     InvalidSpec, Request, false,
         "The manifest or a value in it is not valid.",
-        "Correct the field that the message names and apply the manifest again.";
+        "Correct what the message names and try again.";
     ReferenceNotFound, Request, false,
         "An object that the manifest refers to is not there.",
         "Create the object in the same namespace, or correct its name; locally, pass its file with `-f` too.";
@@ -136,7 +136,7 @@ reasons! {
         "The file is damaged: copy it again from its origin, or use another backup.";
     Unproven, Backup, false,
         "Nothing proves that the backup is whole: no tag, no checksum and no end mark.",
-        "Give its SHA-256 with `checksum.sha256`, or accept the risk with `allowUnproven: true`.";
+        "Give its SHA-256 with `checksum.sha256` (`--sha256`), or accept the risk with `allowUnproven: true` (`--allow-unproven`).";
     IncompleteDump, Backup, false,
         "The dump tool itself gave up while it wrote this backup.",
         "The dump is not a whole database. Use another backup and look at the source's dump log.";

@@ -2,6 +2,9 @@
 //!
 //! The JSON form is stable and documented in `docs/report.md`; a field that is not known is `null`.
 
+use std::fmt;
+
+use indicatif::BinaryBytes;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -63,6 +66,27 @@ pub struct RestoreReport {
     pub warnings: Vec<String>,
     /// The steps with their times.
     pub stages: Vec<StageReport>,
+}
+
+impl RestoreReport {
+    /// The report of a run that has begun and of which nothing is known yet.
+    pub fn begun(namespace: &str, name: &str, start_time: Timestamp) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            outcome: Outcome::Failed,
+            target_modified: TargetModified::False,
+            start_time,
+            seconds: 0.0,
+            backup: None,
+            target: None,
+            verification: None,
+            failure: None,
+            leftovers: Vec::new(),
+            warnings: Vec::new(),
+            stages: Vec::new(),
+        }
+    }
 }
 
 /// The backup of a run.
@@ -163,6 +187,37 @@ pub struct HoldsReport {
     pub bytes: u64,
 }
 
+/// In words, such as `2 tables, ≈1 325 rows, 60.00 KiB`.
+impl fmt::Display for HoldsReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(tables) = self.tables {
+            write!(f, "{}, ", counted(tables, "table"))?;
+        }
+        if let Some(rows) = self.rows_estimate {
+            write!(f, "≈{}, ", counted(rows, "row"))?;
+        }
+        write!(f, "{}", BinaryBytes(self.bytes))
+    }
+}
+
+/// A number of things, such as `1 row` or `61 440 rows`.
+pub fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+/// A number in groups of three digits, such as `61 440`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 2);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Replaced data that was kept.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -225,4 +280,22 @@ pub struct StageReport {
     pub seconds: f64,
     /// Bytes that it read, where it did.
     pub bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_target_holds_is_told_as_far_as_it_is_known() {
+        for (tables, rows_estimate, expected) in [
+            (Some(2), Some(1_325), "2 tables, ≈1 325 rows, 60.00 KiB"),
+            (Some(1), Some(1), "1 table, ≈1 row, 60.00 KiB"),
+            (Some(0), None, "0 tables, 60.00 KiB"),
+            (None, None, "60.00 KiB"),
+        ] {
+            assert_eq!(HoldsReport { tables, rows_estimate, bytes: 61_440 }.to_string(), expected);
+        }
+        assert_eq!([grouped(0), grouped(999), grouped(1_000_000)].join("|"), "0|999|1 000 000");
+    }
 }

@@ -16,8 +16,8 @@ use super::keys::KeyFlags;
 use super::output::{self, bytes, clean};
 use super::progress::Display;
 use super::storage_url::{self, StorageFlags};
-use super::verify::{Expectations, examine_shown};
-use super::{report_fault, signals};
+use super::verify::{Expectations, examine_shown, named};
+use super::{report_fault, report_fault_with, signals};
 use crate::reason::Reason;
 use crate::runner::engine::Context;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -58,7 +58,11 @@ pub struct Extract {
 pub fn extract(arguments: &Extract) -> ExitCode {
     match carry_out(arguments) {
         Ok(()) => ExitCode::Success,
-        Err(fault) => report_fault(&fault),
+        // The reason's own hint is about databases.
+        Err(fault) if fault.reason == Reason::TargetNotEmpty => {
+            report_fault_with(&fault, "Replace it with `--force`, or write to another folder.")
+        }
+        Err(fault) => report_fault(&named(fault, &arguments.backup)),
     }
 }
 
@@ -102,8 +106,7 @@ fn write_fault(path: &Path, error: io::Error) -> Fault {
         io::ErrorKind::AlreadyExists => Reason::TargetNotEmpty,
         _ => Reason::TargetNotFound,
     };
-    let hint = if error.kind() == io::ErrorKind::AlreadyExists { "; replace it with --force" } else { "" };
-    fault(reason, format!("failed to write {}{hint}", path.display())).caused_by(error)
+    fault(reason, format!("failed to write {}", path.display())).caused_by(error)
 }
 
 fn choose(examined: &Examined, database: Option<&str>) -> Result<Vec<usize>> {
@@ -153,6 +156,10 @@ fn write_file(
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
+    if arguments.force {
+        // A run that was killed may have left one; that there is none is as good.
+        let _ = fs::remove_file(&part);
+    }
     // Only the user: it is a database in plain text.
     let mut file = OpenOptions::new()
         .write(true)

@@ -1,5 +1,7 @@
 //! The command line. This is the only place that prints, reads the environment or the clock.
 
+pub mod ask;
+pub mod check;
 pub mod crds;
 pub mod exit;
 pub mod explain;
@@ -121,7 +123,12 @@ pub fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
         .from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(output::is_interactive())
+        .without_time()
+        .init();
 }
 
 /// The time now: the one place that asks the clock for it.
@@ -148,23 +155,32 @@ pub(crate) fn manifest_files(files: &[PathBuf]) -> Result<Manifests> {
 
 /// Tells a failure that wrote nothing.
 pub(crate) fn report_fault(fault: &Fault) -> ExitCode {
+    report_fault_with(fault, fault.reason.hint())
+}
+
+/// Like [`report_fault`], with a hint that fits the command better than that of the reason.
+pub(crate) fn report_fault_with(fault: &Fault, hint: &str) -> ExitCode {
     let message = fault.full_message();
     let lines: Vec<String> = message.lines().map(output::clean).collect();
-    output::note(&format!(
-        "error: {}\nreason: {}\nhint: {}",
-        lines.join("\n"),
-        fault.reason,
-        fault.reason.hint()
-    ));
+    output::note(&format!("error: {}\nreason: {}\nhint: {}", lines.join("\n"), fault.reason, hint));
     ExitCode::untouched(fault.reason)
 }
 
 /// Tells everything that is wrong with a request.
 pub(crate) fn report_problems(name: &str, problems: &[Problem]) -> ExitCode {
-    for problem in problems {
-        let field = if problem.field.is_empty() { String::new() } else { format!("{}: ", problem.field) };
-        let text = format!("error: DatabaseRestore {name}: {field}{} ({})", problem.message, problem.reason);
-        output::note(&output::clean(&text));
+    output::note(&output::clean(&format!(
+        "error: DatabaseRestore {name} cannot start; nothing was written:"
+    )));
+    let mut reasons = Vec::new();
+    for Problem { reason, field, message } in problems {
+        let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
+        output::note(&output::clean(&format!("  {field}{message} ({reason})")));
+        if !reasons.contains(reason) {
+            reasons.push(*reason);
+        }
+    }
+    for reason in reasons {
+        output::note(&format!("hint: {reason}: {}", reason.hint()));
     }
     problems.first().map_or(ExitCode::Usage, |problem| ExitCode::untouched(problem.reason))
 }

@@ -1,21 +1,22 @@
 //! `reinstate run`: carries out the `DatabaseRestore`s of manifests on this machine, through the same
 //! plan and runner that a cluster's Job uses.
 
-use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
 
 use super::exit::ExitCode;
-use super::output::{self, Format, clean};
+use super::output::{self, Format};
 use super::progress::Display;
-use super::{manifest_files, now, render, report_fault, report_problems, signals};
+use super::{ask, check, manifest_files, now, render, report_fault, report_problems, signals};
 use crate::api::DatabaseRestore;
 use crate::cli::manifest::Manifests;
-use crate::plan::{Mode, RestorePlan, namespace_of, refuse_locally, resolve};
+use crate::plan::{
+    EngineSettings, MemorySecrets, Mode, Problem, RestorePlan, namespace_of, refuse_locally, resolve,
+};
 use crate::reason::Reason;
-use crate::report::{Outcome, RestoreReport};
+use crate::report::RestoreReport;
 use crate::runner::engine::Context;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::keyring;
@@ -62,12 +63,16 @@ pub fn run(arguments: &Run) -> ExitCode {
     };
     let restores: Vec<_> = manifests.restores.iter().filter(wanted).collect();
     if restores.is_empty() {
-        let which = arguments.name.as_ref().map_or_else(String::new, |name| format!(" named {name:?}"));
-        let message = format!("there is no DatabaseRestore{which} in the manifests");
-        return report_fault(&Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
+        return report_fault(&no_restore(arguments, &manifests));
     }
-    for restore in restores {
-        let code = run_one(arguments, &manifests, restore);
+    // What is missing for the last one is told before the first one writes.
+    let plans: Vec<_> =
+        restores.into_iter().map(|restore| (restore, plan(arguments, &manifests, restore))).collect();
+    if plans.iter().any(|(_, plan)| plan.is_err()) {
+        return refuse(arguments, &plans);
+    }
+    for plan in plans.into_iter().filter_map(|(_, plan)| plan.ok()) {
+        let code = run_one(arguments, &manifests, &plan);
         if code != ExitCode::Success {
             return code;
         }
@@ -75,34 +80,79 @@ pub fn run(arguments: &Run) -> ExitCode {
     ExitCode::Success
 }
 
-fn run_one(arguments: &Run, manifests: &Manifests, restore: &DatabaseRestore) -> ExitCode {
+fn no_restore(arguments: &Run, manifests: &Manifests) -> Fault {
+    let names: Vec<&str> =
+        manifests.restores.iter().filter_map(|restore| restore.metadata.name.as_deref()).collect();
+    let message = match &arguments.name {
+        Some(name) => format!(
+            "there is no DatabaseRestore named {name:?} in the manifests; there are: {}",
+            names.join(", ")
+        ),
+        None => "there is no DatabaseRestore in the manifests".to_owned(),
+    };
+    Fault::new(Stage::Resolve, Reason::InvalidSpec, message)
+}
+
+/// The plan of one restore, or all that is wrong with it and missing for it.
+fn plan(
+    arguments: &Run,
+    manifests: &Manifests,
+    restore: &DatabaseRestore,
+) -> std::result::Result<RestorePlan, Vec<Problem>> {
     let mut problems = refuse_locally(restore);
-    let plan = match resolve(restore, &manifests.objects) {
-        Ok(plan) => Some(plan),
-        Err(found) => {
-            problems.extend(found);
-            None
+    let plan = resolve(restore, &manifests.objects).map_err(|found| problems.extend(found));
+    problems.extend(check::missing(restore, manifests, &arguments.claim));
+    match plan {
+        Ok(mut plan) if problems.is_empty() => {
+            if arguments.plan && plan.mode == Mode::Restore {
+                plan.mode = Mode::Plan;
+            }
+            Ok(plan)
         }
-    };
-    let Some(mut plan) = plan.filter(|_| problems.is_empty()) else {
-        return report_problems(restore.metadata.name.as_deref().unwrap_or_default(), &problems);
-    };
-    if arguments.plan && plan.mode == Mode::Restore {
-        plan.mode = Mode::Plan;
+        _ => Err(problems),
     }
-    let secrets = manifests.secrets(namespace_of(&restore.metadata));
-    let report = match start(arguments, &plan, &secrets) {
-        Ok(report) => report,
-        Err(fault) => return report_fault(&fault),
-    };
+}
+
+type Planned<'a> = (&'a DatabaseRestore, std::result::Result<RestorePlan, Vec<Problem>>);
+
+/// Tells everything that is wrong; nothing has begun.
+fn refuse(arguments: &Run, plans: &[Planned<'_>]) -> ExitCode {
+    let mut code = None;
+    for (restore, problems) in
+        plans.iter().filter_map(|(restore, plan)| Some((restore, plan.as_ref().err()?)))
+    {
+        let name = restore.metadata.name.as_deref().unwrap_or_default();
+        let this = report_problems(name, problems);
+        code = code.or(Some(this));
+        if arguments.output == Format::Json {
+            let mut report = RestoreReport::begun(namespace_of(&restore.metadata), name, now());
+            let messages: Vec<String> =
+                problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect();
+            let reason = problems.first().map_or(Reason::InvalidSpec, |problem| problem.reason);
+            let fault = Fault::new(Stage::Resolve, reason, messages.join("; "));
+            report.failure = Some(run::failure(&fault));
+            output::json(&report);
+        }
+    }
+    code.unwrap_or(ExitCode::Usage)
+}
+
+fn run_one(arguments: &Run, manifests: &Manifests, plan: &RestorePlan) -> ExitCode {
+    let begun = now();
+    let secrets = manifests.secrets(&plan.namespace);
+    let report = start(arguments, plan, &secrets).unwrap_or_else(|fault| {
+        let mut report = RestoreReport::begun(&plan.namespace, &plan.name, begun);
+        report.failure = Some(run::failure(&fault));
+        report
+    });
     match arguments.output {
         Format::Json => output::json(&report),
-        Format::Text => output::out(&render::report(&report, &plan)),
+        Format::Text => output::out(&render::report(&report, plan)),
     }
     ExitCode::of_report(&report)
 }
 
-fn start(arguments: &Run, plan: &RestorePlan, secrets: &crate::plan::MemorySecrets) -> Result<RestoreReport> {
+fn start(arguments: &Run, plan: &RestorePlan, secrets: &MemorySecrets) -> Result<RestoreReport> {
     let now: Timestamp = now();
     let mounts: Mounts = arguments.claim.iter().cloned().collect();
     let context = Context::default();
@@ -114,34 +164,24 @@ fn start(arguments: &Run, plan: &RestorePlan, secrets: &crate::plan::MemorySecre
     let mut ask = |question: &Question| {
         // The bar would be drawn over the question.
         drop(display.borrow_mut().take());
-        let agreed = ask_on_terminal(question);
+        let agreed = ask::on_terminal(question, now, &context.cancel);
         *display.borrow_mut() = Some(Display::start(&context.progress, false));
         agreed
     };
     let parts = Parts { store, keys, engine, ask: &mut ask, now, context: context.clone() };
-    let report = run::run(plan, parts);
+    let mut report = run::run(plan, parts);
     drop(display);
-    if report.outcome == Outcome::Planned
-        && report.target.as_ref().is_some_and(|target| target.confirmation_required)
-    {
-        output::note("note: a real run would ask for a confirmation first");
+    if let (Some(target), Some(place)) = (&mut report.target, place(plan, &mounts)) {
+        target.place = place;
     }
     Ok(report)
 }
 
-/// Asks for the target's name. Without a terminal nobody is asked, and the answer is no.
-fn ask_on_terminal(question: &Question) -> bool {
-    let stdin = io::stdin();
-    if !stdin.is_terminal() || !output::is_interactive() {
-        return false;
+/// Where the target is on this machine.
+fn place(plan: &RestorePlan, mounts: &Mounts) -> Option<String> {
+    match &plan.target.as_ref()?.settings {
+        EngineSettings::Sqlite(sqlite) => {
+            Some(mounts.get(&sqlite.claim_name)?.join(&sqlite.path).display().to_string())
+        }
     }
-    output::note(&format!(
-        "\n{}\nIt would be replaced by {}.\nEverything written to it since that backup is lost; consider a backup of it first.\n\
-         The backup has not been read yet. Type {} to replace it, anything else to stop:",
-        clean(&question.message),
-        clean(&question.backup),
-        clean(&question.target),
-    ));
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).is_ok() && answer.trim_end_matches(['\r', '\n']) == question.target
 }

@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use super::exit::ExitCode;
 use super::keys::KeyFlags;
-use super::output::{self, Format, bytes, clean, grouped};
+use super::output::{self, Format, bytes, clean, counted, grouped};
 use super::progress::Display;
 use super::storage_url::{self, StorageFlags};
-use super::{report_fault, signals};
-use crate::report::FailureReport;
+use super::{render, report_fault, signals};
+use crate::reason::{Class, Reason};
+use crate::report::{BackupReport, FailureReport};
 use crate::runner::engine::Context;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::{DatabaseEntry, Proof, TableRows};
@@ -29,15 +30,15 @@ pub struct Verify {
     /// What to expect of the backup.
     #[command(flatten)]
     pub expect: Expectations,
+    /// Form of the result
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
     /// Keys.
     #[command(flatten)]
     pub keys: KeyFlags,
     /// Storage.
     #[command(flatten)]
     pub storage: StorageFlags,
-    /// Form of the result
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
 }
 
 /// What is known of a backup beforehand.
@@ -57,11 +58,7 @@ impl Expectations {
         let checksum = self.sha256.as_ref().map(|text| {
             let mut digest = [0; 32];
             hex::decode_to_slice(text, &mut digest).map(|()| digest).map_err(|_| {
-                Fault::new(
-                    Stage::Resolve,
-                    crate::reason::Reason::InvalidSpec,
-                    "--sha256 is not 64 hexadecimal digits",
-                )
+                Fault::new(Stage::Resolve, Reason::InvalidSpec, "--sha256 is not 64 hexadecimal digits")
             })
         });
         Ok(Options {
@@ -82,14 +79,14 @@ struct Document {
     proof: Option<Proof>,
     engine: Option<String>,
     engine_version: Option<String>,
+    sha256: Option<String>,
+    databases: Option<Vec<DatabaseDocument>>,
+    verified: bool,
+    files: Option<u64>,
     timestamp: Option<String>,
     size: Option<u64>,
     stored_sha256: Option<String>,
-    sha256: Option<String>,
-    databases: Vec<DatabaseDocument>,
-    files: Option<u64>,
     warnings: Vec<String>,
-    verified: bool,
     failure: Option<FailureReport>,
 }
 
@@ -121,6 +118,7 @@ pub fn verify(arguments: &Verify) -> ExitCode {
             ExitCode::Success
         }
         Err(fault) => {
+            let fault = named(fault, &arguments.backup);
             if arguments.output == Format::Json {
                 output::json(&Document { failure: Some(run::failure(&fault)), ..Document::default() });
             }
@@ -142,6 +140,16 @@ pub(super) fn examine_shown(artifact: &Artifact, keys: &KeyRing, options: &Optio
     examine(Request { artifact, keys, options, context: &context })
 }
 
+/// The fault with the backup's name in it: the reader knows content, not names.
+pub(super) fn named(mut fault: Fault, backup: &str) -> Fault {
+    let file = backup.rsplit('/').next().unwrap_or(backup);
+    let about_backup = fault.reason.facts().class == Class::Backup;
+    if about_backup && !fault.message.contains(file) {
+        fault.message = format!("{backup}: {}", fault.message);
+    }
+    fault
+}
+
 fn document(examined: &Examined) -> Document {
     let backup = run::backup_report(examined);
     Document {
@@ -155,14 +163,14 @@ fn document(examined: &Examined) -> Document {
         proof: examined.proof,
         engine: backup.engine,
         engine_version: backup.engine_version,
+        sha256: examined.decoded.map(|(sha256, _)| hex::encode(sha256)),
+        databases: Some(examined.databases.iter().map(database).collect()),
+        verified: true,
+        files: examined.files,
         timestamp: backup.timestamp.map(|time| time.to_string()),
         size: Some(backup.size),
         stored_sha256: backup.sha256,
-        sha256: examined.decoded.map(|(sha256, _)| hex::encode(sha256)),
-        databases: examined.databases.iter().map(database).collect(),
-        files: examined.files,
         warnings: examined.warnings.clone(),
-        verified: true,
         failure: None,
     }
 }
@@ -178,51 +186,37 @@ fn database(entry: &DatabaseEntry) -> DatabaseDocument {
 }
 
 /// What a proof means, in a few words.
-pub(super) fn proof_words(proof: Option<Proof>) -> &'static str {
+pub(super) fn proof_words(proof: Option<&str>) -> &'static str {
     match proof {
-        Some(Proof::Tag) => "its encryption's authentication tag covers every byte",
-        Some(Proof::Checksum) => "the SHA-256 is the expected one",
-        Some(Proof::Trailer) => "the dump's own end mark is there",
-        None => "none: accepted as it is",
+        Some("Tag") => "the encryption's authentication tag covers every byte",
+        Some("Checksum") => "the SHA-256 of the stored file is the expected one",
+        Some("Trailer") => "the dump's own end mark is there",
+        _ => "none: accepted as it is",
     }
 }
 
 fn text(examined: &Examined) -> String {
     let backup = run::backup_report(examined);
-    let unknown = || "?".to_owned();
     let mut lines = vec![
-        (
-            "engine",
-            format!(
-                "{} {}",
-                backup.engine.unwrap_or_else(unknown),
-                backup.engine_version.unwrap_or_else(unknown)
-            ),
-        ),
-        (
-            "format",
-            format!(
-                "{}, compression {}",
-                backup.format.unwrap_or_else(unknown),
-                backup.compression.unwrap_or_else(unknown)
-            ),
-        ),
-        ("encryption", encryption_words(examined)),
-        ("proof", proof_words(examined.proof).to_owned()),
-        ("stored", format!("{} bytes ({})", grouped(backup.size), bytes(backup.size))),
+        ("backup", clean(&examined.artifact.describe())),
+        ("", stored_words(&backup)),
+        ("content", render::content_words(&backup)),
+        ("key", encryption_words(examined)),
+        ("proof", proof_words(backup.proof.as_deref()).to_owned()),
     ];
-    if let Some(time) = backup.timestamp {
-        lines.insert(0, ("made", time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()));
-    }
     if let Some((sha256, size)) = examined.decoded {
         lines.push(("decoded", format!("{} bytes, SHA-256 {}", grouped(size), hex::encode(sha256))));
     }
     if let Some(files) = examined.files {
-        lines.push(("files", files.to_string()));
+        lines.push(("files", format!("{} beside the databases, proven too", counted(files, "file"))));
     }
-    let mut text = format!("Good backup: {}\n\n", clean(&examined.artifact.describe()));
+    let headline = match examined.proof {
+        Some(_) => "Good backup: every byte was read and proven",
+        None => "Readable backup, but nothing proves that it is whole",
+    };
+    let mut text = format!("{headline}\n\n");
     for (name, value) in lines {
-        let _ = writeln!(text, "  {name:<11} {}", clean(&value));
+        let _ = writeln!(text, "  {name:<9}{}", clean(&value));
     }
     text.push('\n');
     text.push_str(&indent(&databases_table(examined)));
@@ -232,9 +226,16 @@ fn text(examined: &Examined) -> String {
     text
 }
 
+fn stored_words(backup: &BackupReport) -> String {
+    let made = backup
+        .timestamp
+        .map_or_else(String::new, |time| time.strftime(", made %Y-%m-%d %H:%M:%S UTC").to_string());
+    format!("{}{made}", bytes(backup.size))
+}
+
 fn encryption_words(examined: &Examined) -> String {
     match &examined.encryption {
-        None => "none".to_owned(),
+        None => "none: it is not encrypted".to_owned(),
         Some(seal) if seal.discovered => {
             format!("{}, opened by key {} (found by trying)", seal.algorithm, seal.profile)
         }

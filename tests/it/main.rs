@@ -17,6 +17,7 @@
 
 mod age_vectors;
 mod architecture;
+mod cli;
 mod dbackup;
 mod examples;
 mod generated;

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use crate::plan::{OverwritePlan, OverwritePolicy};
 use crate::reason::Reason;
-use crate::runner::engine::Survey;
+use crate::report::HoldsReport;
+use crate::runner::engine::{Holds, Survey};
 
 /// The decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +20,18 @@ pub enum Consent {
     Refused(String),
 }
 
+impl From<&Holds> for HoldsReport {
+    fn from(holds: &Holds) -> Self {
+        let Holds { tables, rows_estimate, bytes } = *holds;
+        Self { tables, rows_estimate, bytes }
+    }
+}
+
 /// Decides for one target at `now`; `token` identifies the plan that is shown.
 pub fn decide(overwrite: &OverwritePlan, survey: &Survey, token: &str, now: Timestamp) -> Consent {
     let Some(holds) = &survey.holds else { return Consent::NotNeeded };
     let target = &survey.target;
-    let what = match (holds.tables, holds.rows_estimate) {
-        (Some(tables), Some(rows)) => format!("{tables} tables, ≈{rows} rows, {} bytes", holds.bytes),
-        (Some(tables), None) => format!("{tables} tables, {} bytes", holds.bytes),
-        (None, _) => format!("{} bytes", holds.bytes),
-    };
+    let what = HoldsReport::from(holds);
     if overwrite.policy == OverwritePolicy::Refuse {
         return Consent::Refused(format!("{target} holds {what}, and the policy is Refuse"));
     }

@@ -7,6 +7,8 @@
 pub mod consent;
 mod memory;
 pub mod open;
+mod options;
+mod told;
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -15,24 +17,25 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::plan::{Compression, Format, Mode, RestorePlan, Selector};
+use crate::plan::{Format, Mode, RestorePlan, Selector};
 use crate::reason::Reason;
 use crate::report::{
-    BackupReport, DatabaseReport, FailureReport, HoldsReport, Outcome, PreviousReport, RestoreReport,
-    SpaceReport, StageReport, TableReport, TargetModified, TargetReport, VerificationReport,
+    BackupReport, DatabaseReport, HoldsReport, Outcome, PreviousReport, RestoreReport, SpaceReport,
+    StageReport, TableReport, TargetModified, TargetReport, VerificationReport,
 };
-use crate::runner::codec::Codec;
 use crate::runner::engine::{Context, Engine, Survey, Verified};
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::{DatabaseEntry, DumpFormat, SourceEngine};
+use crate::runner::inventory::{DatabaseEntry, SourceEngine};
 use crate::runner::journal::Touched;
 use crate::runner::keys::KeyRing;
 use crate::runner::meter::sha256;
-use crate::runner::read::{Examined, Options, Request, Scope, examine};
+use crate::runner::read::{Examined, Request, examine, read_sidecar};
 use crate::runner::select;
 use crate::runner::source::{Artifact, Store};
 
 use self::consent::Consent;
+use self::options::options;
+pub use self::told::{backup_report, failure};
 
 /// What a person is asked before data is replaced.
 #[derive(Clone, Debug)]
@@ -43,6 +46,8 @@ pub struct Question {
     pub message: String,
     /// The backup that would replace it.
     pub backup: String,
+    /// When that was made, as its sidecar says.
+    pub made: Option<Timestamp>,
 }
 
 /// Everything that a run works with.
@@ -108,21 +113,7 @@ struct Run<'a, 'p> {
 
 impl<'a, 'p> Run<'a, 'p> {
     fn new(plan: &'a RestorePlan, parts: Parts<'p>) -> Self {
-        let report = RestoreReport {
-            namespace: plan.namespace.clone(),
-            name: plan.name.clone(),
-            outcome: Outcome::Failed,
-            target_modified: TargetModified::False,
-            start_time: parts.now,
-            seconds: 0.0,
-            backup: None,
-            target: None,
-            verification: None,
-            failure: None,
-            leftovers: Vec::new(),
-            warnings: Vec::new(),
-            stages: Vec::new(),
-        };
+        let report = RestoreReport::begun(&plan.namespace, &plan.name, parts.now);
         Self { plan, parts, begun: Instant::now(), report }
     }
 
@@ -194,7 +185,8 @@ impl<'a, 'p> Run<'a, 'p> {
             size: stat.size,
             sha256: None,
             proof: None,
-            timestamp: None,
+            // Of the sidecar; whether it is true, pass 1 will tell.
+            timestamp: read_sidecar(&artifact).ok().flatten().and_then(|sidecar| sidecar.timestamp),
             format: None,
             compression: None,
             encryption: None,
@@ -221,11 +213,7 @@ impl<'a, 'p> Run<'a, 'p> {
                 from: target.databases.first().map(|row| row.from.clone()),
                 to: survey.target.clone(),
                 action: format!("{:?}", survey.action),
-                holds: survey.holds.as_ref().map(|holds| HoldsReport {
-                    tables: holds.tables,
-                    rows_estimate: holds.rows_estimate,
-                    bytes: holds.bytes,
-                }),
+                holds: survey.holds.as_ref().map(HoldsReport::from),
                 tables: None,
                 rows: None,
                 bytes: None,
@@ -251,10 +239,12 @@ impl<'a, 'p> Run<'a, 'p> {
                     target: survey.target.clone(),
                     message: message.clone(),
                     backup: artifact.describe(),
+                    made: self.report.backup.as_ref().and_then(|backup| backup.timestamp),
                 };
                 if planning || (self.parts.ask)(&question) {
                     return Ok(true);
                 }
+                self.parts.context.cancel.check(Stage::Preflight)?;
                 self.report.failure = Some(failure(&Fault::new(Stage::Preflight, reason, message)));
                 Ok(false)
             }
@@ -406,93 +396,9 @@ fn no_database(name: &str) -> Fault {
     )
 }
 
-/// The report's words for a fault.
-pub fn failure(fault: &Fault) -> FailureReport {
-    let full = fault.full_message();
-    let below = full.strip_prefix(fault.message.as_str()).map(|rest| rest.trim_start_matches(": "));
-    FailureReport {
-        stage: fault.stage.name().to_owned(),
-        reason: fault.reason,
-        message: fault.message.clone(),
-        engine_error: below.filter(|text| !text.is_empty()).map(str::to_owned),
-        hint: fault.reason.hint().to_owned(),
-        retryable: fault.reason.is_retryable(),
-    }
-}
-
-/// The report's words for a proven backup.
-pub fn backup_report(examined: &Examined) -> BackupReport {
-    let format = if examined.dbackup {
-        Some("DBackup".to_owned())
-    } else {
-        examined.format().map(|format| format!("{format:?}"))
-    };
-    BackupReport {
-        path: examined.artifact.path.clone(),
-        storage: examined.artifact.store.describe(),
-        size: examined.size,
-        sha256: examined.stored_sha256.map(hex::encode),
-        proof: examined.proof.map(|proof| format!("{proof:?}")),
-        timestamp: examined.timestamp(),
-        format,
-        compression: examined.compression().map(|codec| codec.name().to_owned()),
-        encryption: examined.encryption.as_ref().map(|seal| seal.algorithm.to_owned()),
-        profile: examined.encryption.as_ref().map(|seal| seal.profile.clone()),
-        discovered: examined.encryption.as_ref().is_some_and(|seal| seal.discovered),
-        engine: examined.engine.map(|engine| format!("{engine:?}")),
-        engine_version: examined.engine_version.clone(),
-    }
-}
-
 /// What identifies a plan: the pinned backup, the target as it was seen, and what would be done.
 fn plan_token(artifact: &Artifact, survey: &Survey) -> Result<String> {
     let pin = artifact.store.stat(&artifact.path)?.pin;
     let text = format!("{} {pin:?} {} {} {:?}", artifact.path, survey.target, survey.identity, survey.action);
     Ok(hex::encode(sha256(text.as_bytes()).get(..8).unwrap_or_default()))
-}
-
-fn options(plan: &RestorePlan) -> Result<Options> {
-    let checksum = plan.backup.sha256.as_ref().map(|text| {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).map(|()| bytes).map_err(|_| {
-            Fault::new(
-                Stage::Resolve,
-                Reason::InvalidSpec,
-                "backup.checksum.sha256 is not 64 hexadecimal digits",
-            )
-        })
-    });
-    let scope = match &plan.target {
-        None => Scope::Everything,
-        Some(target) if target.databases.is_empty() => Scope::Databases(None),
-        Some(target) => Scope::Databases(Some(target.databases.iter().map(|row| row.from.clone()).collect())),
-    };
-    Ok(Options {
-        scope,
-        compression: match plan.backup.compression {
-            Compression::Auto => None,
-            Compression::None => Some(Codec::None),
-            Compression::Gzip => Some(Codec::Gzip),
-            Compression::Brotli => Some(Codec::Brotli),
-            Compression::Zstd => Some(Codec::Zstd),
-        },
-        format: dump_format(plan.backup.format),
-        checksum: checksum.transpose()?,
-        allow_unproven: plan.backup.allow_unproven,
-        ..Options::default()
-    })
-}
-
-fn dump_format(format: Format) -> Option<DumpFormat> {
-    match format {
-        Format::Auto | Format::DBackup => None,
-        Format::PostgresPlain => Some(DumpFormat::PostgresPlain),
-        Format::PostgresArchive => Some(DumpFormat::PostgresArchive),
-        Format::MySQLDump => Some(DumpFormat::MySQLDump),
-        Format::Mydumper => Some(DumpFormat::Mydumper),
-        Format::MongoArchive => Some(DumpFormat::MongoArchive),
-        Format::SQLiteFile => Some(DumpFormat::SQLiteFile),
-        Format::SQLiteDump => Some(DumpFormat::SQLiteDump),
-        Format::SQLServerBak => Some(DumpFormat::SQLServerBak),
-    }
 }

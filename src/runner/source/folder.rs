@@ -42,6 +42,10 @@ impl Folder {
     }
 
     fn fault(&self, error: io::Error, path: &str) -> Fault {
+        if error.kind() == io::ErrorKind::NotFound && !self.root.exists() {
+            let message = format!("there is no folder {}", self.root.display());
+            return Fault::new(Stage::Download, Reason::SourceNotFound, message).caused_by(error);
+        }
         let (reason, what) = match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (Reason::SourceNotFound, "there is no"),
             io::ErrorKind::PermissionDenied => (Reason::SourceAccessDenied, "may not read"),

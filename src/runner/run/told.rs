@@ -1,0 +1,43 @@
+//! What a report says of a fault and of a proven backup.
+
+use crate::report::{BackupReport, FailureReport};
+use crate::runner::fault::Fault;
+use crate::runner::read::Examined;
+
+/// The report's words for a fault.
+pub fn failure(fault: &Fault) -> FailureReport {
+    let full = fault.full_message();
+    let below = full.strip_prefix(fault.message.as_str()).map(|rest| rest.trim_start_matches(": "));
+    FailureReport {
+        stage: fault.stage.name().to_owned(),
+        reason: fault.reason,
+        message: fault.message.clone(),
+        engine_error: below.filter(|text| !text.is_empty()).map(str::to_owned),
+        hint: fault.reason.hint().to_owned(),
+        retryable: fault.reason.is_retryable(),
+    }
+}
+
+/// The report's words for a proven backup.
+pub fn backup_report(examined: &Examined) -> BackupReport {
+    let format = if examined.dbackup {
+        Some("DBackup".to_owned())
+    } else {
+        examined.format().map(|format| format!("{format:?}"))
+    };
+    BackupReport {
+        path: examined.artifact.path.clone(),
+        storage: examined.artifact.store.describe(),
+        size: examined.size,
+        sha256: examined.stored_sha256.map(hex::encode),
+        proof: examined.proof.map(|proof| format!("{proof:?}")),
+        timestamp: examined.timestamp(),
+        format,
+        compression: examined.compression().map(|codec| codec.name().to_owned()),
+        encryption: examined.encryption.as_ref().map(|seal| seal.algorithm.to_owned()),
+        profile: examined.encryption.as_ref().map(|seal| seal.profile.clone()),
+        discovered: examined.encryption.as_ref().is_some_and(|seal| seal.discovered),
+        engine: examined.engine.map(|engine| format!("{engine:?}")),
+        engine_version: examined.engine_version.clone(),
+    }
+}
