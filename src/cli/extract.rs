@@ -114,10 +114,10 @@ fn choose(examined: &Examined, database: Option<&str>) -> Result<Vec<usize>> {
     };
     let found: Vec<usize> = all.filter(named).collect();
     if found.is_empty() {
-        let names: Vec<_> =
+        let present: Vec<_> =
             examined.databases.iter().map(|entry| entry.name.as_deref().unwrap_or("-")).collect();
         let message =
-            format!("there is no database {wanted:?} in the backup; it holds: {}", names.join(", "));
+            format!("there is no database {wanted:?} in the backup; it holds: {}", present.join(", "));
         return Err(Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, message));
     }
     Ok(found)
@@ -175,7 +175,8 @@ fn publish(part: &Path, path: &Path, force: bool) -> Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     let flags = if force { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
     renameat_with(CWD, part, CWD, path, flags).map_err(|error| write_fault(path, error.into()))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| write_fault(path, error))
 }
 

@@ -158,17 +158,14 @@ fn failure_lines(failure: &FailureReport, report: &RestoreReport, plan: &Restore
 }
 
 fn undo_lines(report: &RestoreReport) -> String {
+    let mut text = String::new();
     let rows = report.target.iter().flat_map(|target| &target.databases);
-    rows.filter_map(|row| row.previous.as_ref())
-        .map(|previous| {
-            let until = previous.until.map_or_else(String::new, |until| {
-                format!(", at least until {}", until.strftime("%Y-%m-%d %H:%M UTC"))
-            });
-            format!(
-                "\n  the replaced data is kept as {} ({}){until}\n",
-                clean(&previous.name),
-                bytes(previous.bytes)
-            )
-        })
-        .collect()
+    for previous in rows.filter_map(|row| row.previous.as_ref()) {
+        let until = previous.until.map_or_else(String::new, |until| {
+            format!(", at least until {}", until.strftime("%Y-%m-%d %H:%M UTC"))
+        });
+        let name = clean(&previous.name);
+        let _ = writeln!(text, "\n  the replaced data is kept as {name} ({}){until}", bytes(previous.bytes));
+    }
+    text
 }

@@ -238,8 +238,6 @@ pub struct TargetPlan {
     /// The mapping; empty: every database under its own name. For SQLite it has at most one row, and
     /// its `to` is [`SqliteTarget::path`].
     pub databases: Vec<DatabaseMapping>,
-    /// The server's own identity; another one is refused.
-    pub expect_identity: Option<String>,
 }
 
 impl TargetPlan {

@@ -3,7 +3,7 @@
 use super::resolve::Resolver;
 use super::{DatabaseMapping, EngineSettings, SqliteTarget, TargetPlan};
 use crate::api::connection::{Restores, Sqlite};
-use crate::api::restore::spec::{ObjectWindow, Sessions};
+use crate::api::restore::spec::{ObjectWindow, Sessions, Statements};
 use crate::api::restore::{Format, Target};
 use crate::api::{DatabaseRestoreSpec, Engine};
 use crate::reason::Reason;
@@ -22,6 +22,10 @@ impl Resolver<'_> {
             return None;
         };
         self.check_path(&format!("DatabaseConnection/{name}: spec.sqlite.path"), &sqlite.path);
+        if connection.expect_identity.is_some() {
+            let field = format!("DatabaseConnection/{name}: spec.expectIdentity");
+            self.problem(Reason::NotSupported, field, "a SQLite file has no identity of its own");
+        }
         self.check_sqlite(spec);
         let (databases, path) = self.sqlite_mapping(target, sqlite)?;
         let id = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok());
@@ -35,7 +39,6 @@ impl Resolver<'_> {
                 replace_by: sqlite.replace_by,
             }),
             databases,
-            expect_identity: connection.expect_identity.clone(),
         })
     }
 
@@ -84,6 +87,10 @@ impl Resolver<'_> {
         if spec.swap.object_window == ObjectWindow::Allow {
             let message = "is for MySQL and MariaDB only; SQLite switches in one transaction";
             self.problem(Reason::NotSupported, "spec.swap.objectWindow", message);
+        }
+        if spec.statements == Statements::All {
+            let message = "SQLite dumps are read statement by statement; only Known is possible";
+            self.problem(Reason::NotSupported, "spec.statements", message);
         }
         match spec.backup.format {
             Format::Auto | Format::DBackup | Format::SQLiteFile | Format::SQLiteDump => {}

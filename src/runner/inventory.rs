@@ -85,7 +85,7 @@ pub struct DatabaseEntry {
 
 /// Database systems that backups come from; more than can be restored to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say all there is to say")]
+#[expect(missing_docs, reason = "the names say all there is to say")]
 pub enum SourceEngine {
     PostgreSQL,
     MySQL,

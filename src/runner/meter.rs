@@ -245,9 +245,11 @@ mod tests {
 
     #[test]
     fn every_range_of_a_pinned_object_reads_as_it_was() {
-        let content: Vec<u8> = (0..PIECE_BYTES * 2 + 4321).map(|i| (i / 7 % 256) as u8).collect();
+        let content: Vec<u8> =
+            (0..PIECE_BYTES * 2 + 4321).map(|i| u8::try_from(i / 7 % 256).unwrap()).collect();
         let (_folder, artifact) = artifact(&content);
         let size = content.len() as u64;
+        let at = |offset| usize::try_from(offset).unwrap();
         let piece = PIECE_BYTES as u64;
         for region in [0..size, 1000..size - 1000] {
             let (pin, seen) = region_of(&artifact, region.clone());
@@ -271,7 +273,7 @@ mod tests {
                 .unwrap();
                 let mut read = Vec::new();
                 reader.read_to_end(&mut read).unwrap();
-                assert!(read == content[range.start as usize..range.end as usize], "{region:?} {range:?}");
+                assert!(read == content[at(range.start)..at(range.end)], "{region:?} {range:?}");
             }
         }
     }

@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_large_stream_passes_unchanged() {
-        let data: Vec<u8> = (0..3 * BUFFER_BYTES + 17).map(|i| (i % 251) as u8).collect();
+        let data: Vec<u8> = (0..3 * BUFFER_BYTES + 17).map(|i| u8::try_from(i % 251).unwrap()).collect();
         let mut seen = Vec::new();
         on_thread("test", io::Cursor::new(data.clone())).read_to_end(&mut seen).unwrap();
         assert_eq!(seen, data);

@@ -52,7 +52,7 @@ pub fn count(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Small, seeded, repeatable choices (SplitMix64).
+/// Small, seeded, repeatable choices (`SplitMix64`).
 pub struct Seeded(pub u64);
 
 impl Seeded {
@@ -61,6 +61,6 @@ impl Seeded {
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit as u64) as usize
+        usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap()
     }
 }

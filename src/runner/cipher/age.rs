@@ -105,8 +105,11 @@ impl<R: Read> AgeFile<R> {
         let decryptor = Decryptor::new(self.header.as_slice()).map_err(|error| fault(&error))?;
         match key.with_identity(|identity| decryptor.decrypt(once(identity)).map(|_| ())) {
             Ok(()) => Ok(true),
-            Err(DecryptError::NoMatchingKeys | DecryptError::DecryptionFailed) => Ok(false),
-            Err(DecryptError::KeyDecryptionFailed) => Ok(false),
+            Err(
+                DecryptError::NoMatchingKeys
+                | DecryptError::DecryptionFailed
+                | DecryptError::KeyDecryptionFailed,
+            ) => Ok(false),
             Err(error) => Err(fault(&error)),
         }
     }
@@ -170,7 +173,7 @@ impl<R: Read> Read for AgeReader<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         self.inner.read(target).map_err(|error| {
             // A fault of the stages before travels through as it is.
-            if error.get_ref().is_some_and(|inner| inner.is::<Fault>()) {
+            if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync + 'static>::is::<Fault>) {
                 return error;
             }
             let (reason, message) = if error.kind() == io::ErrorKind::UnexpectedEof {

@@ -83,8 +83,9 @@ fn initial_counter(hash: &GHash, iv: &[u8]) -> [u8; BLOCK] {
 
 fn increment(counter: [u8; BLOCK]) -> [u8; BLOCK] {
     let number = u128::from_be_bytes(counter);
-    let low = (number as u32).wrapping_add(1);
-    ((number & !u128::from(u32::MAX)) | u128::from(low)).to_be_bytes()
+    let low = u128::from(u32::MAX);
+    // Only the last 32 bits count, and they wrap (inc32 of SP 800-38D, 6.2).
+    ((number & !low) | (number.wrapping_add(1) & low)).to_be_bytes()
 }
 
 impl Tagger {
@@ -190,13 +191,14 @@ impl<R: Read> GcmReader<R> {
         let Some(tagger) = self.tagger.take() else { return Ok(0) };
         let tag = match self.tag {
             TagPlace::Known(tag) => tag,
-            TagPlace::Last => match <[u8; TAG_BYTES]>::try_from(self.held.as_slice()) {
-                Ok(tag) => tag,
-                Err(_) => {
+            TagPlace::Last => {
+                if let Ok(tag) = <[u8; TAG_BYTES]>::try_from(self.held.as_slice()) {
+                    tag
+                } else {
                     let message = "the sealed part is shorter than its tag";
                     return Err(Fault::new(Stage::Decrypt, Reason::Truncated, message).into_io());
                 }
-            },
+            }
         };
         if tagger.matches(&tag) {
             return Ok(0);
@@ -275,7 +277,7 @@ mod tests {
         Secret::new(hex::decode(hex_digits).unwrap().try_into().unwrap())
     }
 
-    /// McGrew & Viega's GCM test cases 13 to 15 and 17 without additional data (AES-256), as NIST
+    /// `McGrew` & Viega's GCM test cases 13 to 15 and 17 without additional data (AES-256), as NIST
     /// took them over: 12-byte IVs.
     #[test]
     fn published_vectors_open() {

@@ -52,6 +52,19 @@ impl Codec {
         }
     }
 
+    /// Bytes of earlier output that a decoder keeps for a stream with this head (18 bytes). zstd
+    /// states its window; the first frame's is taken for all.
+    pub fn window_bytes(self, head: &[u8]) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 32 << 10,
+            Self::Brotli => 16 << 20,
+            Self::Zstd => {
+                zstd::window_bytes(head).unwrap_or(zstd::WINDOW_BYTES_MAX).min(zstd::WINDOW_BYTES_MAX)
+            }
+        }
+    }
+
     /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
@@ -179,7 +192,8 @@ fn fault(reason: Reason, message: impl Into<String>) -> io::Error {
 
 /// Gives an error of a decoding library its reason; a fault from before stays as it is.
 fn judge(error: io::Error, codec: Codec) -> io::Error {
-    if error.kind() == io::ErrorKind::Interrupted || error.get_ref().is_some_and(|inner| inner.is::<Fault>())
+    if error.kind() == io::ErrorKind::Interrupted
+        || error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync + 'static>::is::<Fault>)
     {
         return error;
     }
@@ -300,6 +314,20 @@ mod tests {
         encoder.write_all(&sample()).unwrap();
         let stored = encoder.finish().unwrap();
         assert_eq!(decoded(Codec::Zstd, &stored, Limits::default()), Err(Reason::LimitExceeded));
+    }
+
+    #[test]
+    fn the_window_of_a_zstd_stream_is_read_from_its_head() {
+        for (log, size) in [(17, None), (20, None), (27, None), (27, Some(5000_u64))] {
+            let mut encoder = ::zstd::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(log).unwrap();
+            encoder.set_pledged_src_size(size).unwrap();
+            encoder.write_all(&sample()[..5000]).unwrap();
+            let stored = encoder.finish().unwrap();
+            let window = Codec::Zstd.window_bytes(&stored[..18]);
+            assert_eq!(window, size.unwrap_or(1 << log), "{log} {size:?}");
+        }
+        assert_eq!(Codec::Zstd.window_bytes(b""), 128 << 20);
     }
 
     #[test]

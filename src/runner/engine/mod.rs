@@ -8,6 +8,7 @@ pub mod sqlite;
 
 use std::io::Read;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::runner::cancel::Cancel;
@@ -145,6 +146,10 @@ pub trait Engine: Send {
     /// Quick preflight, before the backup is read: reachability, rights, what the target holds.
     /// Writes nothing.
     fn survey(&mut self) -> Result<Survey>;
+
+    /// Removes kept previous data whose time is over at `now`, so that its room counts; gives back
+    /// what was removed. Called only when the backup is known good and the target's lock is held.
+    fn drop_expired(&mut self, now: Timestamp) -> Vec<String>;
 
     /// Full preflight with the inventory: version guard, room, owner. Writes nothing.
     fn preflight(&mut self, incoming: &DatabaseEntry) -> Result<Findings>;

@@ -77,7 +77,7 @@ impl<R: Read> TarReader<R> {
             match flag {
                 b'L' => {
                     long_name =
-                        Some(text(self.read_extension(size)?.split(|b| *b == 0).next().unwrap_or_default()))
+                        Some(text(self.read_extension(size)?.split(|b| *b == 0).next().unwrap_or_default()));
                 }
                 b'x' => {
                     let record = parse_pax(&self.read_extension(size)?)?;
@@ -324,7 +324,7 @@ mod tests {
                 .read_to_end(&mut content)
                 .map_err(|error| Fault::from_io(error, Stage::Inspect, Reason::InternalError, ""))?;
             assert_eq!(content.len() as u64, member.size);
-            assert_eq!(&data[member.offset as usize..][..content.len()], &content[..]);
+            assert_eq!(&data[usize::try_from(member.offset).unwrap()..][..content.len()], &content[..]);
             members.push((member.name, content));
         }
         Ok(members)

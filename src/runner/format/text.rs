@@ -7,7 +7,7 @@ use crate::runner::inventory::DumpFacts;
 
 /// Bytes of the beginning that are kept.
 const HEAD_BYTES: usize = 4096;
-/// Bytes of the end that are kept; pg_dump writes an `\unrestrict` line after its mark.
+/// Bytes of the end that are kept; `pg_dump` writes an `\unrestrict` line after its mark.
 const TAIL_BYTES: usize = 512;
 
 /// End marks of `pg_dump`, `pg_dumpall`, `mysqldump` and `mariadb-dump`.
@@ -42,7 +42,7 @@ impl Scanner for TextScanner {
 }
 
 /// The server's version from `-- Dumped from database version 15.18 (…)` or
-/// `-- Server version	10.11.19-MariaDB`.
+/// `-- Server version` with a tab and `10.11.19-MariaDB`.
 fn version(head: &[u8]) -> Option<String> {
     let head = String::from_utf8_lossy(head);
     let after = |mark: &str| head.lines().find_map(|line| line.strip_prefix(mark).map(str::to_owned));

@@ -110,7 +110,9 @@ fn feed_all(
         if part.is_empty() {
             return Err(Fault::new(Stage::Download, Reason::SourceChanged, "the backup became shorter"));
         }
-        taggers.iter_mut().for_each(|tagger| tagger.update(part));
+        for tagger in &mut *taggers {
+            tagger.update(part);
+        }
         reader.consume(count);
         left -= count as u64;
     }

@@ -104,6 +104,8 @@ pub struct Examined {
     pub dbackup: bool,
     /// The outer compression; `None` where entries have their own.
     pub codec: Codec,
+    /// Bytes of the decoder's window that one reader of it needs.
+    pub window_bytes: u64,
     /// Its seal.
     pub encryption: Option<Encryption>,
     /// What shows that it is whole.
@@ -125,13 +127,13 @@ pub struct Examined {
 
 /// How pass 2 finds each database again.
 enum Layout {
-    Whole { region: Region, opener: Opener, places: Vec<(u64, u64)>, limits: Limits },
+    Whole { region: Region, unseal: Unseal, places: Vec<(u64, u64)>, limits: Limits },
     Seekable { keys: Option<ArchiveKeys>, places: Vec<seekable::Place>, limits: Limits },
 }
 
 /// What undoes the seal of a whole-file backup.
 #[derive(Clone)]
-enum Opener {
+enum Unseal {
     Plain,
     Gcm { key: AesKey, iv: Vec<u8>, tag: [u8; 16] },
     Age { key: AgeKey },

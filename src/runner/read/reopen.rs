@@ -31,11 +31,11 @@ impl Examined {
         };
         let entry = self.databases.get(index).ok_or_else(unknown)?;
         let dump: Box<dyn Read + Send> = match &self.layout {
-            Layout::Whole { region, opener, places, limits } => {
+            Layout::Whole { region, unseal, places, limits } => {
                 let (start, size) = *places.get(index).ok_or_else(unknown)?;
                 let range = region.start..region.start + region.length;
                 let stored = self.pinned(region, range, context)?;
-                let plain = opener.open(threaded("read", stored), OnMismatch::KeyProven)?;
+                let plain = unseal.open(threaded("read", stored), OnMismatch::KeyProven)?;
                 let stream: Box<dyn BufRead + Send> = threaded("decrypt", plain);
                 Box::new(Part {
                     inner: open_codec(self.codec, Peek::new(stream), *limits)?,

@@ -166,7 +166,7 @@ fn walk_tar(stream: &mut impl Read, known: &Known) -> Result<Walked> {
     if first.name == manifest::NAME {
         return walk_databases(&mut archive, &first);
     }
-    if first.name.ends_with(".bak") {
+    if first.name.strip_suffix(".bak").is_some() {
         return walk_bak_files(&mut archive, first);
     }
     let format = match first.name.trim_start_matches("./") {
@@ -367,7 +367,8 @@ mod tests {
     fn a_tar_must_be_what_its_manifest_says() {
         let a = r#"{"name":"a","filename":"a.dump","size":7}"#;
         let dump: &[u8] = b"PGDMP12";
-        let cases: &[(&str, Vec<(&str, &[u8])>, Result<usize, Reason>)] = &[
+        type Members<'a> = Vec<(&'a str, &'a [u8])>;
+        let cases: &[(&str, Members<'_>, Result<usize, Reason>)] = &[
             (a, vec![("a.dump", dump)], Ok(1)),
             (a, vec![], Err(Reason::Truncated)),
             (a, vec![("b.dump", dump)], Err(Reason::CorruptBackup)),

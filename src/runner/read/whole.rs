@@ -4,7 +4,7 @@ use std::io::{BufRead, Read};
 
 use super::chain::{Metered, TagAt, find_key, threaded};
 use super::walk::{Known, Walked, walk};
-use super::{Encryption, Examined, Layout, Opened, Opener};
+use super::{Encryption, Examined, Layout, Opened, Unseal};
 use crate::reason::Reason;
 use crate::runner::cipher::{AesKey, AgeFile, GcmReader, OnMismatch, TagPlace, is_age};
 use crate::runner::codec::{Codec, Limits, decode};
@@ -21,7 +21,13 @@ const HEAD_BYTES: u64 = 4096;
 /// One reading of the whole file.
 struct Pass {
     region: Region,
+    decoded: Decoded,
+}
+
+/// What one reading found below the seal.
+struct Decoded {
     codec: Codec,
+    window_bytes: u64,
     walked: Walked,
 }
 
@@ -31,7 +37,7 @@ pub(super) fn examine(opened: &Opened<'_>) -> Result<Examined> {
     if seal.is_none()
         && !is_age(&head)
         && opened.sidecar.is_none()
-        && opened.request.artifact.path.ends_with(".enc")
+        && opened.request.artifact.path.strip_suffix(".enc").is_some()
     {
         let message =
             format!("{} has no .meta.json beside it, so its IV and tag are not known", opened.describe());
@@ -42,7 +48,7 @@ pub(super) fn examine(opened: &Opened<'_>) -> Result<Examined> {
         None if is_age(&head) => examine_age(opened),
         None => {
             opened.judged(|| opened.check_sealed(false))?;
-            finish(opened, pass(opened, &Opener::Plain)?, (Opener::Plain, None))
+            Ok(finish(opened, pass(opened, &Unseal::Plain)?, (Unseal::Plain, None)))
         }
     }
 }
@@ -50,9 +56,9 @@ pub(super) fn examine(opened: &Opened<'_>) -> Result<Examined> {
 fn examine_gcm(opened: &Opened<'_>, seal: &WholeFileSeal) -> Result<Examined> {
     let id = seal.profile_id.as_deref();
     let candidates = opened.request.keys.aes(id);
-    let opener = |key: &AesKey| Opener::Gcm { key: key.clone(), iv: seal.iv.clone(), tag: seal.tag };
+    let unseal = |key: &AesKey| Unseal::Gcm { key: key.clone(), iv: seal.iv.clone(), tag: seal.tag };
     let done = |(candidate, key): (&Candidate, &AesKey), pass: Pass| {
-        finish(opened, pass, (opener(key), Some(opened.encryption(candidate, "AES-256-GCM", id))))
+        finish(opened, pass, (unseal(key), Some(opened.encryption(candidate, "AES-256-GCM", id))))
     };
     let Some(&likely) = candidates.first() else {
         return opened.judged(|| Err(opened.key_missing()));
@@ -61,8 +67,8 @@ fn examine_gcm(opened: &Opened<'_>, seal: &WholeFileSeal) -> Result<Examined> {
     // makes one key likelier than the others, the tags of all are computed in a reading of its own.
     let guess = candidates.len() == 1 || !opened.request.keys.is_discovered(likely.0, id);
     if guess {
-        match pass(opened, &opener(likely.1)) {
-            Ok(pass) => return done(likely, pass),
+        match pass(opened, &unseal(likely.1)) {
+            Ok(pass) => return Ok(done(likely, pass)),
             Err(fault) if fault.reason != Reason::NoProfileFits => return Err(fault),
             Err(_) => {}
         }
@@ -71,7 +77,7 @@ fn examine_gcm(opened: &Opened<'_>, seal: &WholeFileSeal) -> Result<Examined> {
     let keys: Vec<&AesKey> = rest.iter().map(|(_, key)| *key).collect();
     let found = find_key(opened, &keys, (&seal.iv, TagAt::Known(seal.tag)), 0..opened.stat.size)?;
     match found.and_then(|at| rest.get(at)) {
-        Some(&fitting) => done(fitting, pass(opened, &opener(fitting.1))?),
+        Some(&fitting) => Ok(done(fitting, pass(opened, &unseal(fitting.1))?)),
         None => opened.judged(|| Err(opened.no_profile_fits(candidates.len()))),
     }
 }
@@ -95,12 +101,12 @@ fn examine_age(opened: &Opened<'_>) -> Result<Examined> {
         }
         Err(opened.no_profile_fits(candidates.len()))
     })?;
-    let opener = Opener::Age { key: key.clone() };
+    let unseal = Unseal::Age { key: key.clone() };
     let encryption = opened.encryption(candidate, "age", None);
-    finish(opened, pass(opened, &opener)?, (opener, Some(encryption)))
+    Ok(finish(opened, pass(opened, &unseal)?, (unseal, Some(encryption))))
 }
 
-impl Opener {
+impl Unseal {
     /// The plain stream below the seal.
     pub(super) fn open<R: Read + Send + 'static>(
         &self,
@@ -119,11 +125,11 @@ impl Opener {
 
 /// Reads all of the file. Whatever fails, the file is read to its end, so that the verdict is the
 /// one of the first stage that has something to say: source, checksum, seal, compression, content.
-fn pass(opened: &Opened<'_>, opener: &Opener) -> Result<Pass> {
+fn pass(opened: &Opened<'_>, unseal: &Unseal) -> Result<Pass> {
     let context = opened.request.context;
     context.progress.begin(Stage::Download, "checking the backup", opened.stat.size);
     let metered = opened.metered(0..opened.stat.size)?;
-    let read = read(opened, opener, &metered);
+    let read = read(opened, unseal, &metered);
     let (sealed, outcome) = match read {
         Ok((sealed, outcome)) => (Some(sealed), outcome),
         Err(fault) => (None, Err(fault)),
@@ -132,39 +138,36 @@ fn pass(opened: &Opened<'_>, opener: &Opener) -> Result<Pass> {
     metered.finish()?;
     let region = metered.with(Meter::region);
     opened.check(region.sha256)?;
-    let (codec, walked) = match outcome {
+    let decoded = match outcome {
         Err(fault) if fault.stage <= Stage::Decrypt => return Err(fault),
         outcome => {
             seal_verdict?;
             outcome?
         }
     };
-    Ok(Pass { region, codec, walked })
+    Ok(Pass { region, decoded })
 }
 
 type Sealed = Shared<Box<dyn Read + Send>>;
 
-fn read(
-    opened: &Opened<'_>,
-    opener: &Opener,
-    metered: &Metered,
-) -> Result<(Sealed, Result<(Codec, Walked)>)> {
+fn read(opened: &Opened<'_>, unseal: &Unseal, metered: &Metered) -> Result<(Sealed, Result<Decoded>)> {
     let stored = threaded("read", metered.clone());
-    let plain = opener.open(stored, OnMismatch::KeyInDoubt)?;
+    let plain = unseal.open(stored, OnMismatch::KeyInDoubt)?;
     let sealed = Shared::new(plain, Stage::Decrypt, Reason::CorruptBackup);
     let stream: Box<dyn BufRead + Send> = threaded("decrypt", sealed.clone());
     let outcome = decode_and_walk(opened, stream);
     Ok((sealed, outcome))
 }
 
-fn decode_and_walk(opened: &Opened<'_>, stream: Box<dyn BufRead + Send>) -> Result<(Codec, Walked)> {
+fn decode_and_walk(opened: &Opened<'_>, stream: Box<dyn BufRead + Send>) -> Result<Decoded> {
     let mut stream = Peek::new(stream);
-    let head = stream.peek(8).map_err(|error| {
+    let head = stream.peek(18).map_err(|error| {
         Fault::from_io(error, Stage::Download, Reason::SourceUnavailable, "failed to read the backup")
     })?;
     let codec = choose_codec(opened, head)?;
+    let window_bytes = codec.window_bytes(head);
     let decoded = open_codec(codec, stream, opened.request.options.limits)?;
-    Ok((codec, walk(decoded, &known(opened))?))
+    Ok(Decoded { codec, window_bytes, walked: walk(decoded, &known(opened))? })
 }
 
 /// The decoded stream, on a thread of its own where there is something to decode.
@@ -207,9 +210,9 @@ fn known(opened: &Opened<'_>) -> Known {
     Known { engine, name, format: opened.request.options.format }
 }
 
-fn finish(opened: &Opened<'_>, pass: Pass, seal: (Opener, Option<Encryption>)) -> Result<Examined> {
-    let (opener, encryption) = seal;
-    let Pass { region, codec, walked } = pass;
+fn finish(opened: &Opened<'_>, pass: Pass, seal: (Unseal, Option<Encryption>)) -> Examined {
+    let (unseal, encryption) = seal;
+    let Pass { region, decoded: Decoded { codec, window_bytes, walked } } = pass;
     let sidecar = opened.sidecar.clone();
     let mut warnings = Vec::new();
     if let Some((stated, found)) = sidecar.as_ref().and_then(|s| s.engine).zip(walked.engine)
@@ -221,7 +224,7 @@ fn finish(opened: &Opened<'_>, pass: Pass, seal: (Opener, Option<Encryption>)) -
         if encryption.is_some() { Some(Proof::Tag) } else { opened.expected().map(|_| Proof::Checksum) };
     let stated_version = sidecar.as_ref().and_then(|sidecar| sidecar.engine_version.clone());
     let (databases, places) = walked.databases.into_iter().unzip();
-    Ok(Examined {
+    Examined {
         artifact: opened.request.artifact.clone(),
         size: opened.stat.size,
         pin: opened.stat.pin.clone(),
@@ -229,6 +232,7 @@ fn finish(opened: &Opened<'_>, pass: Pass, seal: (Opener, Option<Encryption>)) -
         sidecar,
         stored_sha256: Some(region.sha256),
         codec,
+        window_bytes,
         encryption,
         proof,
         engine: walked.engine,
@@ -237,6 +241,6 @@ fn finish(opened: &Opened<'_>, pass: Pass, seal: (Opener, Option<Encryption>)) -
         databases,
         files: None,
         warnings,
-        layout: Layout::Whole { region, opener, places, limits: opened.request.options.limits },
-    })
+        layout: Layout::Whole { region, unseal, places, limits: opened.request.options.limits },
+    }
 }

@@ -5,6 +5,7 @@
 //! with all that was learned, and what was made beside the target is removed.
 
 pub mod consent;
+mod memory;
 pub mod open;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::plan::{Compression, Format, Mode, RestorePlan, Selector};
 use crate::reason::Reason;
@@ -147,9 +148,10 @@ impl<'a, 'p> Run<'a, 'p> {
 
     fn carry_out(&mut self) -> Result<Outcome> {
         let artifact = self.step(Stage::Resolve, "Resolve", Self::resolve)?;
-        let survey = match self.parts.engine.is_some() {
-            true => Some(self.step(Stage::Preflight, "Quick preflight", |run| run.survey(&artifact))?),
-            false => None,
+        let survey = if self.parts.engine.is_some() {
+            Some(self.step(Stage::Preflight, "Quick preflight", |run| run.survey(&artifact))?)
+        } else {
+            None
         };
         if let Some(survey) = &survey
             && !self.is_agreed(survey, &artifact)?
@@ -157,17 +159,19 @@ impl<'a, 'p> Run<'a, 'p> {
             return Ok(Outcome::AwaitingConfirmation);
         }
         let examined = self.step(Stage::Download, "Check backup", |run| run.examine(&artifact))?;
-        let Some(survey) = survey else { return Ok(Outcome::Verified) };
+        if survey.is_none() {
+            return Ok(Outcome::Verified);
+        }
         let index = self.choose_database(&examined)?;
         let Some(entry) = examined.databases.get(index) else { return Err(no_database("")) };
-        self.step(Stage::Preflight, "Preflight", |run| run.preflight(entry))?;
+        self.step(Stage::Preflight, "Preflight", |run| run.preflight(&examined, entry))?;
         if self.plan.mode == Mode::Plan {
             return Ok(Outcome::Planned);
         }
         self.step(Stage::Restore, "Restore", |run| run.load(&examined, index))?;
         let verified = self.step(Stage::Verify, "Verify", |run| run.engine()?.verify(entry))?;
         self.record_verified(entry, verified);
-        self.step(Stage::Switch, "Switch", |run| run.switch(&survey))?;
+        self.step(Stage::Switch, "Switch", Self::switch)?;
         Ok(Outcome::Restored)
     }
 
@@ -321,7 +325,15 @@ impl<'a, 'p> Run<'a, 'p> {
         self.report.target.as_mut().and_then(|target| target.databases.first_mut())
     }
 
-    fn preflight(&mut self, entry: &DatabaseEntry) -> Result<()> {
+    fn preflight(&mut self, examined: &Examined, entry: &DatabaseEntry) -> Result<()> {
+        memory::check(examined, entry)?;
+        if self.plan.mode == Mode::Restore {
+            let now = self.parts.now;
+            let removed = self.engine()?.drop_expired(now);
+            self.report
+                .warnings
+                .extend(removed.into_iter().map(|name| format!("removed {name}, whose time was over")));
+        }
         let findings = self.engine()?.preflight(entry)?;
         self.report.warnings.extend(findings.notes);
         self.report.warnings.extend(entry.facts.warnings.iter().cloned());
@@ -358,10 +370,8 @@ impl<'a, 'p> Run<'a, 'p> {
         self.report.verification = Some(VerificationReport { tables, checks: verified.checks });
     }
 
-    fn switch(&mut self, _survey: &Survey) -> Result<()> {
-        let until = SignedDuration::try_from(self.plan.keep_previous.get())
-            .ok()
-            .and_then(|keep| self.parts.now.checked_add(keep).ok());
+    fn switch(&mut self) -> Result<()> {
+        let until = open::keep_until(self.plan, self.parts.now);
         let previous = self.engine()?.switch()?;
         if let Some(row) = self.report_row() {
             row.previous =

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::plan::{
     EngineSettings, ReplaceBy, RestorePlan, S3Storage, SecretKey, SecretReader, SqliteTarget, Storage,
@@ -107,7 +107,7 @@ fn sqlite_settings(
     mounts: &Mounts,
     now: Timestamp,
 ) -> Result<sqlite::SqliteTarget> {
-    let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let until = keep_until(plan, now);
     Ok(sqlite::SqliteTarget {
         root: mount(mounts, &target.claim_name)?.clone(),
         path: target.path.clone(),
@@ -116,12 +116,18 @@ fn sqlite_settings(
             ReplaceBy::Backup => sqlite::ReplaceBy::Backup,
             ReplaceBy::Rename => sqlite::ReplaceBy::Rename,
         },
-        keep_previous: (!plan.keep_previous.is_zero()).then(|| stamp.clone()),
+        keep_previous: until.map(|until| sqlite::previous_label(now, until)),
         run_id: run_id(plan, now),
         sessions_timeout: plan.timeouts.connect.map_or(SESSIONS_TIMEOUT, crate::plan::Duration::get),
         version_guard_warn: plan.version_guard == VersionGuard::Warn,
         integrity: sqlite::Integrity::Full,
     })
+}
+
+/// Until when replaced data is kept; `None`: it is not kept.
+pub(super) fn keep_until(plan: &RestorePlan, now: Timestamp) -> Option<Timestamp> {
+    let keep = SignedDuration::try_from(plan.keep_previous.get()).ok().filter(|keep| !keep.is_zero())?;
+    now.checked_add(keep).ok()
 }
 
 /// Short, and another one for every run: part of the names of this run's own files.

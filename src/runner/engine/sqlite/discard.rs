@@ -1,11 +1,15 @@
 //! Files that runs leave beside a target: how to know them by name, and their removal.
 //!
 //! Only files of our own naming are ever removed, and of other runs only their shadows, while this
-//! run holds the target's lock, so that no run is alive behind them. Kept previous databases stay.
+//! run holds the target's lock, so that no run is alive behind them. Kept previous databases go when
+//! the time in their name is over.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
 
 use super::files::{self, Place, SIDE_SUFFIXES, with_suffix};
 
@@ -86,6 +90,31 @@ pub(super) fn remove_dead(place: &Place) {
     }
 }
 
+/// Between the time of the switch and the time of expiry in the label of a kept database.
+const UNTIL: &str = "-until-";
+const STAMP: &str = "%Y%m%dT%H%M%SZ";
+
+/// The label of a database that is replaced at `now` and kept until `until`.
+pub fn previous_label(now: Timestamp, until: Timestamp) -> String {
+    format!("{}{UNTIL}{}", now.strftime(STAMP), until.strftime(STAMP))
+}
+
+/// Whether a kept database of this label may go at `now`. A label of another form never does.
+fn is_expired(label: &str, now: Timestamp) -> bool {
+    let until = label.split_once(UNTIL).map(|(_, until)| until);
+    let until = until.and_then(|text| civil::DateTime::strptime(STAMP, text).ok());
+    until.and_then(|time| TimeZone::UTC.to_timestamp(time).ok()).is_some_and(|until| until < now)
+}
+
+/// Removes kept databases whose time is over at `now`; the caller holds the target's lock.
+pub(super) fn remove_expired(place: &Place, now: Timestamp) -> Vec<String> {
+    let expired = |(_, found): &(PathBuf, Leftover)| {
+        found.kind == LeftoverKind::Previous && is_expired(&found.label, now)
+    };
+    let all = list(place).into_iter().filter(expired);
+    all.filter(|(path, _)| files::remove(path).is_ok()).map(|(path, _)| path.display().to_string()).collect()
+}
+
 /// Removes this run's own files and SQLite's beside them; gives back those that stay.
 pub(super) fn remove_own(made: &mut Vec<PathBuf>) -> Vec<String> {
     let mut left = Vec::new();
@@ -119,6 +148,22 @@ mod tests {
             ("other.app.db.reinstate-previous-1", None),
         ] {
             assert_eq!(leftover("app.db", file), expected, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_kept_database_goes_only_after_the_time_in_its_own_name() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let label = previous_label(at("2026-11-23T04:00:00Z"), at("2026-11-24T04:00:00Z"));
+        assert_eq!(label, "20261123T040000Z-until-20261124T040000Z");
+        for (label, now, expired) in [
+            (label.as_str(), "2026-11-24T04:00:00Z", false),
+            (label.as_str(), "2026-11-24T04:00:01Z", true),
+            ("20261123T040000Z", "2099-01-01T00:00:00Z", false),
+            ("x-until-yesterday", "2099-01-01T00:00:00Z", false),
+            ("-until-20261124T040000Z.bak", "2099-01-01T00:00:00Z", false),
+        ] {
+            assert_eq!(is_expired(label, at(now)), expired, "{label} at {now}");
         }
     }
 }

@@ -29,6 +29,8 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::reason::Reason;
 use crate::runner::engine::{Context, Engine, Findings, LoadedTable, Previous, Survey, Verified};
 use crate::runner::fault::{Fault, Result, Stage};
@@ -37,7 +39,7 @@ use crate::runner::inventory::{DatabaseEntry, DumpFormat};
 use files::{Lock, Place};
 use survey::Seen;
 
-pub use discard::{Leftover, LeftoverKind, leftover, leftovers};
+pub use discard::{Leftover, LeftoverKind, leftover, leftovers, previous_label};
 pub use scan_dump::DumpScanner;
 pub use scan_file::FileScanner;
 
@@ -143,6 +145,10 @@ impl Engine for Sqlite {
         self.place = Some(place);
         self.seen = Some(seen);
         Ok(survey)
+    }
+
+    fn drop_expired(&mut self, now: Timestamp) -> Vec<String> {
+        self.surveyed().map_or_else(|_| Vec::new(), |(place, _)| discard::remove_expired(place, now))
     }
 
     fn preflight(&mut self, incoming: &DatabaseEntry) -> Result<Findings> {

@@ -267,6 +267,8 @@ fn finish(opened: &Opened<'_>, head: &Head, archive: Archive, proven: Proven) ->
         stored_sha256: proven.stored_sha256,
         dbackup: true,
         codec: Codec::None,
+        // Windows of single parts are not measured: the worst of their codecs.
+        window_bytes: places.iter().map(|(_, part)| part.codec.window_bytes(b"")).max().unwrap_or_default(),
         encryption: archive.encryption,
         proof: proven.proof,
         engine,

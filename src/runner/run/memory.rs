@@ -1,0 +1,71 @@
+//! Whether the run fits the memory that its container may use: asked before the first write, because
+//! the alternative is to be killed in the middle of it.
+
+use std::fs;
+
+use crate::reason::Reason;
+use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::inventory::DatabaseEntry;
+use crate::runner::read::Examined;
+
+/// The pipeline without its windows: connections, buffers, the index of a large archive.
+const BASE_BYTES: u64 = 96 << 20;
+/// Copies of one statement that a load holds: the text, the bound value, SQLite's row.
+const STATEMENT_COPIES: u64 = 3;
+/// Limits of the control group, version 2 then 1, as a container sees its own.
+const LIMIT_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+
+/// `LimitExceeded` where the load needs more memory than the container may use.
+pub(super) fn check(examined: &Examined, entry: &DatabaseEntry) -> Result<()> {
+    let limit =
+        LIMIT_FILES.iter().find_map(|file| fs::read_to_string(file).ok()).and_then(|text| parse(&text));
+    decide(needed(examined.window_bytes, entry.facts.largest_statement), limit)
+}
+
+/// Bytes that the load needs at most.
+fn needed(window: u64, largest_statement: u64) -> u64 {
+    BASE_BYTES + window + STATEMENT_COPIES.saturating_mul(largest_statement)
+}
+
+/// `max` and numbers beyond any machine mean no limit.
+fn parse(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|limit| *limit < 1 << 60)
+}
+
+fn decide(needed: u64, limit: Option<u64>) -> Result<()> {
+    match limit {
+        Some(limit) if limit < needed => {
+            let message = format!(
+                "the load needs up to {} MiB of memory, the container may use {} MiB; raise its memory limit",
+                needed.div_ceil(1 << 20),
+                limit >> 20
+            );
+            Err(Fault::new(Stage::Preflight, Reason::LimitExceeded, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_that_does_not_fit_is_refused_before_it_begins() {
+        let mib = 1 << 20;
+        for (window, statement, limit, fits) in [
+            (8 * mib, 0, None, true),
+            (8 * mib, 0, parse("134217728\n"), true),
+            (128 * mib, 0, parse("134217728\n"), false),
+            (0, 100 * mib, parse("268435456"), false),
+            (0, u64::MAX, parse("max"), true),
+            (0, u64::MAX, parse("9223372036854771712"), true),
+        ] {
+            assert_eq!(
+                decide(needed(window, statement), limit).is_ok(),
+                fits,
+                "{window} {statement} {limit:?}"
+            );
+        }
+    }
+}
