@@ -1,45 +1,52 @@
-//! Our side: this program started again as the one process that is measured.
+//! Parts of the reading side as processes of their own, for what no command of `reinstate` shows
+//! alone: this program started again.
 //!
-//! `pipeline` is one reading through the stages as `runner::read` joins them; `verify` is pass 1,
-//! `extract` pass 1 and pass 2. The peak of memory is told at the end.
+//! `pipeline` is one reading through the stages as `runner::read` joins them, `decode` the same to
+//! nowhere, `prove` without the decompression, `fetch` the stored bytes. `sip` is a slow consumer.
 
 use std::io::{Read, Write};
-use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reinstate::runner::cancel::Cancel;
 use reinstate::runner::cipher::{AesKey, AgeFile, AgeKey, GcmReader, OnMismatch, TagPlace, is_age};
 use reinstate::runner::codec::{Codec, Limits, decode};
-use reinstate::runner::engine::Context;
-use reinstate::runner::keys::{Candidate, Key, KeyRing};
 use reinstate::runner::meter::Meter;
 use reinstate::runner::pipe::{Shared, drain, on_thread};
 use reinstate::runner::progress::Progress;
-use reinstate::runner::read::{Options, Request, examine, read_sidecar};
+use reinstate::runner::read::read_sidecar;
 use reinstate::runner::source::{Artifact, Folder, S3, S3Credentials, S3Options, Store};
 use reinstate::runner::{fault::Stage, pipe::BUFFER_BYTES};
 use reinstate::{reason::Reason, secret::Secret};
 
 type Stream = Box<dyn Read + Send>;
 
-/// Runs one mode: `MODE FILE`, where FILE is in this folder, or `s3:KEY`.
+/// Runs one mode: `MODE FILE`, where FILE is in this folder, or `s3:KEY`; or `sip MB_PER_SECOND`.
 pub fn run(arguments: &[String]) {
-    let [mode, file, rest @ ..] = arguments else { panic!("a mode and a file are needed: {arguments:?}") };
-    let artifact = artifact(file);
+    let [mode, file] = arguments else { panic!("a mode and a file are needed: {arguments:?}") };
     match mode.as_str() {
-        "fetch" => to_stdout(&mut source(&artifact)),
-        "pipeline" => to_stdout(&mut decoded(&artifact)),
-        "decode" => drain(decoded(&artifact)).unwrap(),
-        "prove" => drain(unsealed(&artifact)).unwrap(),
-        "verify" => drop(examined(&artifact)),
-        "extract" => to_stdout(&mut second_pass(&artifact)),
-        "restore" => {
-            let mut target = std::fs::File::create(&rest[0]).unwrap();
-            copy(&mut second_pass(&artifact), &mut target);
-        }
+        "sip" => sip(file.parse().unwrap()),
+        "fetch" => to_stdout(&mut source(&artifact(file))),
+        "pipeline" => to_stdout(&mut decoded(&artifact(file))),
+        "decode" => drain(decoded(&artifact(file))).unwrap(),
+        "prove" => drain(unsealed(&artifact(file))).unwrap(),
         other => panic!("there is no mode {other}"),
     }
-    tell_peak();
+}
+
+/// Takes standard input no faster than this, as a database does.
+fn sip(megabytes_per_second: f64) {
+    let (start, mut taken, mut buffer) = (Instant::now(), 0, vec![0; BUFFER_BYTES]);
+    let mut input = std::io::stdin().lock();
+    loop {
+        let count = input.read(&mut buffer).unwrap();
+        if count == 0 {
+            return;
+        }
+        taken += count;
+        let due = Duration::from_secs_f64(taken as f64 / (megabytes_per_second * 1e6));
+        std::thread::sleep(due.saturating_sub(start.elapsed()));
+    }
 }
 
 fn artifact(file: &str) -> Artifact {
@@ -62,7 +69,6 @@ fn s3() -> S3 {
             secret_access_key: Secret::new(of("AWS_SECRET_ACCESS_KEY")),
             session_token: None,
         }),
-        ca_pem: std::env::var("BENCH_CA").ok().map(|path| std::fs::read(path).unwrap()),
         ..S3Options::default()
     })
     .unwrap()
@@ -111,39 +117,14 @@ fn decoded(artifact: &Artifact) -> Stream {
     Box::new(on_thread("decode", decode(codec, stream, Limits::default()).unwrap()))
 }
 
-fn examined(artifact: &Artifact) -> reinstate::runner::read::Examined {
-    let candidate = |key| Candidate { profile: "bench".to_owned(), id: Some("bench".to_owned()), key };
-    let keys = aes_key().map(Key::Aes).into_iter().chain(age_key().map(Key::Age)).map(candidate).collect();
-    let keys = KeyRing::new(keys, None);
-    let (options, context) = (Options::default(), Context::default());
-    examine(Request { artifact, keys: &keys, options: &options, context: &context }).unwrap()
-}
-
-fn second_pass(artifact: &Artifact) -> Stream {
-    examined(artifact).open_database(0, &Context::default()).unwrap()
-}
-
 fn to_stdout(reader: &mut dyn Read) {
-    copy(reader, &mut std::io::stdout().lock());
-}
-
-fn copy(reader: &mut dyn Read, writer: &mut dyn Write) {
+    let mut output = std::io::stdout().lock();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = reader.read(&mut buffer).unwrap();
         if count == 0 {
-            return writer.flush().unwrap();
+            return output.flush().unwrap();
         }
-        writer.write_all(&buffer[..count]).unwrap();
-    }
-}
-
-fn tell_peak() {
-    let status = std::fs::read_to_string(Path::new("/proc/self/status")).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    eprintln!("peak {}", peak.trim().trim_end_matches("kB").trim());
-    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
-    for line in io.lines().filter(|line| line.starts_with("write_bytes") || line.starts_with("wchar")) {
-        eprintln!("io {line}");
+        output.write_all(&buffer[..count]).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! G1, G2, G3 and G10: decoding, from a file of this machine to a pipe.
 
 use crate::data::{Data, usual};
-use crate::measure::{interleave, ours, output};
+use crate::measure::{interleave, output, part, reinstate};
 use crate::table::{Goal, Table};
 
 const SINK: &str = "| cat >/dev/null";
@@ -14,10 +14,15 @@ fn check(data: &Data, pipelines: &[&str]) {
     }
 }
 
-fn against_shell(table: &mut Table, goal: &str, theirs: &str, (file, once, twice): (&str, [Goal; 2], [Goal; 2])) {
+fn against_shell(
+    table: &mut Table,
+    goal: &str,
+    theirs: &str,
+    (file, once, twice): (&str, [Goal; 2], [Goal; 2]),
+) {
     let data = usual();
     println!("\n{goal}: {file} of {} MiB decoded to a pipe", data.mib);
-    let (pipeline, extract) = (format!("{} pipeline {file}", ours()), format!("{} extract {file}", ours()));
+    let (pipeline, extract) = (part("pipeline", file), reinstate(&format!("extract {file} -d -")));
     check(&data, &[theirs, &pipeline, &extract]);
     let medians = interleave(
         &data.folder,
@@ -25,7 +30,7 @@ fn against_shell(table: &mut Table, goal: &str, theirs: &str, (file, once, twice
             ("theirs", format!("{theirs} {SINK}")),
             ("ours, one reading", format!("{pipeline} {SINK}")),
             ("ours, verify then extract", format!("{extract} {SINK}")),
-            ("ours, verify alone", format!("{} verify {file}", ours())),
+            ("ours, verify alone", format!("{} >/dev/null", reinstate(&format!("verify {file}")))),
         ],
     );
     let short = |index: usize| (&medians[index], &medians[0]);
@@ -44,7 +49,8 @@ pub fn g1(table: &mut Table) {
 /// zstd under age, against `tee sha256sum | age | zstd`.
 pub fn g2(table: &mut Table) {
     // A named pipe, so that the shell waits for sha256sum and counts it.
-    let theirs = "rm -f p; mkfifo p; sha256sum <p >sum & tee p <dump.sql.zst.age | age -d -i identity.txt | zstd -dc";
+    let theirs =
+        "rm -f p; mkfifo p; sha256sum <p >sum & tee p <dump.sql.zst.age | age -d -i identity.txt | zstd -dc";
     let goals = [Goal::AtLeast(1.4), Goal::AtMost(0.8)];
     against_shell(table, "G2 zstd+age", theirs, ("dump.sql.zst.age", goals, [Goal::Told; 2]));
 }
@@ -55,7 +61,7 @@ pub fn g3(table: &mut Table) {
         let data = usual();
         println!("\nG3: {file} of {} MiB decoded to a pipe", data.mib);
         let theirs = format!("node staged.js {file}");
-        let (pipeline, extract) = (format!("{} pipeline {file}", ours()), format!("{} extract {file}", ours()));
+        let (pipeline, extract) = (part("pipeline", file), reinstate(&format!("extract {file} -d -")));
         check(&data, &[&theirs, &pipeline, &extract]);
         let medians = interleave(
             &data.folder,
@@ -76,14 +82,35 @@ pub fn g3(table: &mut Table) {
 pub fn g10(table: &mut Table) {
     let data = usual();
     println!("\nG10: reading dump.sql.gz.enc of {} MiB twice", data.mib);
-    let [decode, prove, verify, extract] = ["decode", "prove", "verify", "extract"]
-        .map(|mode| (mode, format!("{} {mode} dump.sql.gz.enc", ours())));
-    let extract = (extract.0, format!("{} {SINK}", extract.1));
-    let pipeline = ("pipeline", format!("{} pipeline dump.sql.gz.enc {SINK}", ours()));
-    let medians = interleave(&data.folder, &[decode, prove, verify, pipeline, extract]);
+    let file = "dump.sql.gz.enc";
+    let medians = interleave(
+        &data.folder,
+        &[
+            ("decode to nowhere", part("decode", file)),
+            ("hash and tag alone", part("prove", file)),
+            ("verify", format!("{} >/dev/null", reinstate(&format!("verify {file}")))),
+            ("one reading", format!("{} {SINK}", part("pipeline", file))),
+            ("verify then extract", format!("{} {SINK}", reinstate(&format!("extract {file} -d -")))),
+        ],
+    );
     let seconds = |a: f64, b: f64| (format!("{a:.2} s"), format!("{b:.2} s"));
     let [decode, prove, verify, once, twice] = [0, 1, 2, 3, 4].map(|index| medians[index].cpu);
-    table.add("G10 proof alone (hash and tag), share of one decoding's CPU", seconds(prove, decode), prove / decode, Goal::AtMost(0.25));
-    table.add("G10 pass 1 with inventory and content hash, share of one decoding's CPU", seconds(verify, decode), verify / decode, Goal::Told);
-    table.add("G10 both passes, share of one reading's CPU", seconds(twice, once), twice / once, Goal::Told);
+    table.add(
+        "G10 proof alone (hash and tag), share of one decoding's CPU",
+        seconds(prove, decode),
+        prove / decode,
+        Goal::AtMost(0.25),
+    );
+    table.add(
+        "G10 pass 1 with inventory and content hash, share of one decoding's CPU",
+        seconds(verify, decode),
+        verify / decode,
+        Goal::Told,
+    );
+    table.add(
+        "G10 both passes, share of one reading's CPU",
+        seconds(twice, once),
+        twice / once,
+        Goal::AtMost(1.25),
+    );
 }

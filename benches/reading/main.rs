@@ -4,6 +4,7 @@
 //! prints medians and their ratios. What is printed was measured now, on this machine; results with
 //! their date lie in `docs/results`.
 #![expect(
+    clippy::cast_precision_loss,
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Longest wait for a machine that others keep busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(4);
 /// Cores in use by others below which a run may start.
 const QUIET_CORES: f64 = 0.3;
 
@@ -19,10 +19,8 @@ pub struct Run {
     pub cpu: f64,
     /// Cores that others used meanwhile.
     pub others: f64,
-    /// Peak resident memory of our process, if it took part, in KiB.
-    pub peak_kib: Option<u64>,
-    /// All that was written to standard error, times included.
-    pub told: String,
+    /// Peak resident memory of our process, if it took part, in MiB.
+    pub peak_mib: Option<f64>,
 }
 
 /// The medians of several runs.
@@ -32,8 +30,6 @@ pub struct Median {
     pub wall: f64,
     /// Seconds.
     pub cpu: f64,
-    /// The largest of all runs, in KiB.
-    pub peak_kib: u64,
 }
 
 /// Runs of each variant after which their medians are compared.
@@ -46,13 +42,21 @@ pub fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// The command that runs this program as the process under measurement.
-pub fn ours() -> String {
-    format!("{} child", std::env::current_exe().unwrap().display())
+/// Tells the peak of resident memory of the command behind it.
+const PEAK: &str = "/usr/bin/time -f 'peak %M'";
+
+/// A part of the reading side alone, as a process.
+pub fn part(mode: &str, file: &str) -> String {
+    format!("{PEAK} {} child {mode} {file}", std::env::current_exe().unwrap().display())
+}
+
+/// The `reinstate` binary, with the keys of the data.
+pub fn reinstate(command: &str) -> String {
+    format!("{PEAK} {} {command} --keys master.key --keys identity.txt", env!("CARGO_BIN_EXE_reinstate"))
 }
 
 /// Runs `script` in bash in `folder`; it must succeed.
-pub fn run(folder: &Path, script: &str) -> Run {
+pub fn once(folder: &Path, script: &str) -> Run {
     let before = busy_ticks();
     let start = Instant::now();
     let output = Command::new("bash")
@@ -68,8 +72,9 @@ pub fn run(folder: &Path, script: &str) -> Run {
     let times = told.lines().rev().find_map(|line| line.strip_prefix("time ")).expect("bash tells the times");
     let times: Vec<f64> = times.split(' ').map(|field| field.parse().unwrap()).collect();
     let cpu = times[1] + times[2];
-    let peak_kib = told.lines().find_map(|line| line.strip_prefix("peak ")?.parse().ok());
-    Run { wall: times[0], cpu, others: ((busy - cpu) / elapsed).max(0.0), peak_kib, told }
+    let peak_mib =
+        told.lines().find_map(|line| Some(line.strip_prefix("peak ")?.parse::<f64>().ok()? / 1024.0));
+    Run { wall: times[0], cpu, others: ((busy - cpu) / elapsed).max(0.0), peak_mib }
 }
 
 /// What `script` writes to standard output.
@@ -87,14 +92,14 @@ pub fn output(folder: &Path, script: &str) -> String {
 pub fn interleave(folder: &Path, variants: &[(&str, String)]) -> Vec<Median> {
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); variants.len()];
     for (_, script) in variants {
-        println!("  $ {script}");
+        println!("  $ {}", script.replace(PEAK, "").trim());
         // Page cache, binaries, lazy start.
-        run(folder, script);
+        once(folder, script);
     }
     for _ in 0..rounds() {
         for (index, (_, script)) in variants.iter().enumerate() {
             settle();
-            runs[index].push(run(folder, script));
+            runs[index].push(once(folder, script));
         }
     }
     variants.iter().zip(runs).map(|((name, _), runs)| median_of(name, &runs)).collect()
@@ -103,14 +108,14 @@ pub fn interleave(folder: &Path, variants: &[(&str, String)]) -> Vec<Median> {
 fn median_of(name: &str, runs: &[Run]) -> Median {
     let wall = median(runs.iter().map(|run| run.wall));
     let cpu = median(runs.iter().map(|run| run.cpu));
-    let peak_kib = runs.iter().filter_map(|run| run.peak_kib).max().unwrap_or(0);
+    let peak = runs.iter().filter_map(|run| run.peak_mib).fold(0.0_f64, f64::max);
     let others = median(runs.iter().map(|run| run.others));
-    let (least, most) = runs.iter().fold((f64::MAX, 0.0_f64), |(a, b), run| (a.min(run.wall), b.max(run.wall)));
+    let (least, most) =
+        runs.iter().fold((f64::MAX, 0.0_f64), |(a, b), run| (a.min(run.wall), b.max(run.wall)));
     println!(
-        "  {name:<34} wall {wall:6.3} s ({least:.3} to {most:.3}), CPU {cpu:6.3} s, peak {:5.1} MiB, others {others:.2} cores",
-        peak_kib as f64 / 1024.0
+        "  {name:<34} wall {wall:6.3} s ({least:.3} to {most:.3}), CPU {cpu:6.3} s, peak {peak:5.1} MiB, others {others:.2} cores"
     );
-    Median { wall, cpu, peak_kib }
+    Median { wall, cpu }
 }
 
 /// The middle value.

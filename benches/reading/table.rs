@@ -47,8 +47,18 @@ impl Table {
     /// How many times as long the other one takes, and the part of its CPU time that we use.
     pub fn compare(&mut self, what: &str, (ours, theirs): (&Median, &Median), (wall, cpu): (Goal, Goal)) {
         let seconds = |a: f64, b: f64| (format!("{a:.2} s"), format!("{b:.2} s"));
-        self.add(&format!("{what}: wall, × faster"), seconds(ours.wall, theirs.wall), theirs.wall / ours.wall, wall);
-        self.add(&format!("{what}: CPU, share of theirs"), seconds(ours.cpu, theirs.cpu), ours.cpu / theirs.cpu, cpu);
+        self.add(
+            &format!("{what}: wall, × faster"),
+            seconds(ours.wall, theirs.wall),
+            theirs.wall / ours.wall,
+            wall,
+        );
+        self.add(
+            &format!("{what}: CPU, share of theirs"),
+            seconds(ours.cpu, theirs.cpu),
+            ours.cpu / theirs.cpu,
+            cpu,
+        );
     }
 
     /// Prints all rows.
