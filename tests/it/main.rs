@@ -15,12 +15,14 @@
     reason = "tests start servers, look at the environment and may stop at the first surprise"
 )]
 
+mod age_vectors;
 mod dbackup;
 mod generated;
 mod manifests;
 mod new;
 mod parts;
 mod plans;
+mod properties;
 mod rules;
 mod s3;
 mod sqlite;

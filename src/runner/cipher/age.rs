@@ -1,15 +1,15 @@
 //! age files (age-encryption.org/v1): X25519 identities and passphrases, armored or not.
 //!
 //! Every 64 KiB are authenticated before they leave; the last block carries a mark, so a cut file
-//! is an error at its end.
+//! is an error at its end. Checked against the test vectors of C2SP.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::iter::once;
 
-use age::armor::ArmoredReader;
 use age::secrecy::SecretString;
 use age::{DecryptError, Decryptor, Identity};
 
+use super::armor::{ARMOR, Unarmored, WHITESPACE_LIMIT_BYTES};
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::pipe::Peek;
@@ -17,8 +17,10 @@ use crate::secret::Secret;
 
 /// First bytes of a binary age file of any version.
 const MAGIC: &[u8] = b"age-encryption.org/";
-/// First bytes of an armored age file.
-const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
+/// First line of a file of the version that is read.
+const FIRST_LINE: &[u8] = b"age-encryption.org/v1\n";
+/// Bytes between the header and the first block.
+const NONCE_BYTES: usize = 16;
 /// Longest header that is read. One recipient takes about 100 bytes.
 const HEADER_LIMIT_BYTES: usize = 256 * 1024;
 /// Highest scrypt work factor that is tried: 4 GiB-seconds-class factors of a hostile header end
@@ -69,21 +71,28 @@ pub fn is_age(head: &[u8]) -> bool {
 
 /// An age file whose header was read.
 pub struct AgeFile<R: Read> {
-    body: Peek<ArmoredReader<io::BufReader<R>>>,
+    body: Peek<Unarmored<R>>,
     header: Vec<u8>,
 }
 
 impl<R: Read> AgeFile<R> {
     /// Reads the header of `inner`.
     pub fn open(inner: R) -> Result<Self> {
-        let mut body = Peek::new(ArmoredReader::new(inner));
+        let mut stored = Peek::new(inner);
+        let start = peek(&mut stored, WHITESPACE_LIMIT_BYTES + ARMOR.len())?;
+        let whitespace = start.len() - start.trim_ascii_start().len();
+        let unarmored = if start.trim_ascii_start().starts_with(ARMOR) {
+            Unarmored::armored(stored, whitespace)?
+        } else {
+            Unarmored::Binary(stored)
+        };
+        let mut body = Peek::new(unarmored);
+        check_version(peek(&mut body, FIRST_LINE.len())?)?;
         let mut wanted = 4096;
         let header = loop {
-            let head = body.peek(wanted).map_err(|error| {
-                Fault::from_io(error, Stage::Decrypt, Reason::CorruptBackup, "failed to read the age header")
-            })?;
+            let head = peek(&mut body, wanted)?;
             if let Some(end) = header_end(head) {
-                break head.get(..end.min(head.len())).unwrap_or_default().to_vec();
+                break head.get(..end).unwrap_or_default().to_vec();
             }
             if head.len() < wanted {
                 let message = "the age header ends too early";
@@ -96,13 +105,18 @@ impl<R: Read> AgeFile<R> {
             }
         };
         let file = Self { body, header };
-        Decryptor::new(file.header.as_slice()).map_err(|error| fault(&error))?;
+        file.decryptor()?;
         Ok(file)
+    }
+
+    fn decryptor(&self) -> Result<Decryptor<AtOnce<&[u8]>>> {
+        let input = AtOnce { inner: self.header.as_slice(), left: header_length(&self.header) };
+        Decryptor::new_buffered(input).map_err(|error| fault(&error))
     }
 
     /// Whether `key` opens this file, by the header alone.
     pub fn fits(&self, key: &AgeKey) -> Result<bool> {
-        let decryptor = Decryptor::new(self.header.as_slice()).map_err(|error| fault(&error))?;
+        let decryptor = self.decryptor()?;
         match key.with_identity(|identity| decryptor.decrypt(once(identity)).map(|_| ())) {
             Ok(()) => Ok(true),
             Err(
@@ -114,7 +128,7 @@ impl<R: Read> AgeFile<R> {
         }
     }
 
-    /// Whether any recipient is of a type that cannot be used here.
+    /// Whether all recipients are of types that cannot be used here.
     pub fn only_unsupported_recipients(&self) -> bool {
         let mut kinds = self
             .header
@@ -127,10 +141,33 @@ impl<R: Read> AgeFile<R> {
 
     /// The plain text, under a key that fits.
     pub fn decrypt(self, key: &AgeKey) -> Result<AgeReader<impl Read + use<R>>> {
-        let decryptor = Decryptor::new(self.body).map_err(|error| fault(&error))?;
+        let input = AtOnce { inner: self.body, left: header_length(&self.header) };
+        let decryptor = Decryptor::new_buffered(input).map_err(|error| fault(&error))?;
         let reader = key.with_identity(|identity| decryptor.decrypt(once(identity)));
         reader.map(|inner| AgeReader { inner }).map_err(|error| fault(&error))
     }
+}
+
+fn peek<R: Read>(reader: &mut Peek<R>, count: usize) -> Result<&[u8]> {
+    reader.peek(count).map_err(|error| {
+        Fault::from_io(error, Stage::Decrypt, Reason::CorruptBackup, "failed to read the age header")
+    })
+}
+
+/// Other versions may look different from their second line on: only this one is looked at further.
+fn check_version(start: &[u8]) -> Result<()> {
+    let (reason, message) = if start == FIRST_LINE {
+        return Ok(());
+    } else if FIRST_LINE.starts_with(start) {
+        (Reason::Truncated, "the age header ends too early")
+    } else if start.starts_with(MAGIC) && start.ends_with(b"\r") {
+        (Reason::CorruptBackup, "the lines of the age header end in CR LF: it was copied as a text")
+    } else if start.starts_with(MAGIC) {
+        (Reason::UnsupportedFormat, "the age file is of an unknown version")
+    } else {
+        (Reason::CorruptBackup, "the content is not an age file")
+    };
+    Err(Fault::new(Stage::Decrypt, reason, message))
 }
 
 /// End of header and nonce: the line that starts with `--- `, its MAC, and 16 bytes.
@@ -138,8 +175,41 @@ fn header_end(head: &[u8]) -> Option<usize> {
     let mark = head.windows(5).position(|window| window == b"\n--- ")?;
     let after = head.get(mark + 5..)?;
     let line_end = after.iter().position(|byte| *byte == b'\n')?;
-    let end = mark + 5 + line_end + 1 + 16;
+    let end = mark + 5 + line_end + 1 + NONCE_BYTES;
     (end <= head.len()).then_some(end)
+}
+
+/// Bytes of the header alone, as [`header_end`] found it.
+fn header_length(header: &[u8]) -> usize {
+    header.len().saturating_sub(NONCE_BYTES)
+}
+
+/// Gives the whole header where its next line is asked for: the library parses all it has after
+/// each line, and a header of many short lines would keep it busy for minutes.
+struct AtOnce<R> {
+    inner: R,
+    left: usize,
+}
+
+impl<R: Read> Read for AtOnce<R> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(target)
+    }
+}
+
+impl<R: Read> BufRead for AtOnce<R> {
+    /// Gives nothing: the header is read as lines, all else as bytes.
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(&[])
+    }
+
+    fn consume(&mut self, _: usize) {}
+
+    fn read_until(&mut self, _: u8, line: &mut Vec<u8>) -> io::Result<usize> {
+        let count = self.inner.by_ref().take(self.left as u64).read_to_end(line)?;
+        self.left -= count;
+        Ok(count)
+    }
 }
 
 fn fault(error: &DecryptError) -> Fault {

@@ -4,6 +4,7 @@
 //! the cipher's own proof, never by what the output looks like.
 
 mod age;
+mod armor;
 mod gcm;
 
 pub use age::{AgeFile, AgeKey, is_age};

@@ -363,11 +363,12 @@ mod tests {
         format!(r#"{{"version":1,"sourceType":"postgres","databases":[{list}]}}"#).into_bytes()
     }
 
+    type Members<'a> = Vec<(&'a str, &'a [u8])>;
+
     #[test]
     fn a_tar_must_be_what_its_manifest_says() {
         let a = r#"{"name":"a","filename":"a.dump","size":7}"#;
         let dump: &[u8] = b"PGDMP12";
-        type Members<'a> = Vec<(&'a str, &'a [u8])>;
         let cases: &[(&str, Members<'_>, Result<usize, Reason>)] = &[
             (a, vec![("a.dump", dump)], Ok(1)),
             (a, vec![], Err(Reason::Truncated)),

@@ -4,7 +4,7 @@
 //! It is read line by line and kept compactly, 24 to 56 bytes an entry, because an archive of files
 //! can have a million of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
 
 use serde::Deserialize;
@@ -17,6 +17,12 @@ use crate::runner::fault::{Fault, Result, Stage};
 
 /// Most entries of one archive: what fits beside the pipeline in the promised memory.
 pub const MAX_ENTRIES: usize = 1_000_000;
+/// Most databases of one archive.
+pub const MAX_DATABASES: usize = 10_000;
+/// Most other archives of the chain.
+pub const MAX_BASES: usize = 1024;
+/// Longest name of a database or an archive; no engine and no file system allows more.
+const NAME_LIMIT_BYTES: usize = 1024;
 /// Longest line; a path has at most 4 KiB, six-fold when escaped.
 const LINE_LIMIT_BYTES: u64 = 128 * 1024;
 
@@ -134,7 +140,19 @@ struct Builder {
     /// Databases before their entries are known: name, ordinal, size, hash.
     dumps: Vec<(String, u64, u64, Option<[u8; 32]>)>,
     count: usize,
+    hashes: usize,
+    /// Positions in the index's bases by name.
+    bases: HashMap<String, usize>,
     headed: bool,
+}
+
+/// What is kept of an index stays bounded, however long it is.
+fn check_limit(count: usize, limit: usize, what: &str) -> Result<()> {
+    if count <= limit {
+        return Ok(());
+    }
+    let message = format!("the archive's index has more than {limit} {what}");
+    Err(Fault::new(Stage::Inspect, Reason::LimitExceeded, message))
 }
 
 fn missing(what: &str) -> Fault {
@@ -153,6 +171,8 @@ impl Builder {
                 let hash =
                     line.h.as_deref().map(|text| hex_bytes(text, "a hash in the index")).transpose()?;
                 let name = line.name.ok_or_else(|| missing("name"))?;
+                check_limit(name.len(), NAME_LIMIT_BYTES, "bytes in a name")?;
+                check_limit(self.dumps.len() + 1, MAX_DATABASES, "databases")?;
                 let (ordinal, size) =
                     (line.n.ok_or_else(|| missing("entry"))?, line.s.ok_or_else(|| missing("size"))?);
                 self.dumps.push((name, ordinal, size, hash));
@@ -166,10 +186,7 @@ impl Builder {
 
     fn add_entry(&mut self, line: &Line) -> Result<()> {
         self.count += 1;
-        if self.count > MAX_ENTRIES {
-            let message = format!("the archive's index has more than {MAX_ENTRIES} entries");
-            return Err(Fault::new(Stage::Inspect, Reason::LimitExceeded, message));
-        }
+        check_limit(self.count, MAX_ENTRIES, "entries")?;
         let entry = Entry {
             ordinal: line.n.ok_or_else(|| missing("ordinal"))?,
             offset: line.off.ok_or_else(|| missing("offset"))?,
@@ -182,33 +199,41 @@ impl Builder {
         }
         match &line.a {
             None => self.index.entries.push(entry),
-            Some(archive) => self.base(archive).entries.push(entry),
+            Some(archive) => self.base(archive)?.entries.push(entry),
         }
         Ok(())
     }
 
-    fn base(&mut self, archive: &str) -> &mut Base {
+    fn base(&mut self, archive: &str) -> Result<&mut Base> {
         let bases = &mut self.index.bases;
-        let at = bases.iter().position(|base| base.archive == archive).unwrap_or_else(|| {
-            bases.push(Base { archive: archive.to_owned(), ..Base::default() });
-            bases.len() - 1
-        });
-        // The position was found or made in the line above.
-        #[expect(clippy::indexing_slicing, reason = "found or pushed right before")]
-        &mut bases[at]
+        let at = match self.bases.get(archive) {
+            Some(at) => *at,
+            None => {
+                check_limit(archive.len(), NAME_LIMIT_BYTES, "bytes in a name")?;
+                check_limit(bases.len() + 1, MAX_BASES, "archives of its chain")?;
+                self.bases.insert(archive.to_owned(), bases.len());
+                bases.push(Base { archive: archive.to_owned(), ..Base::default() });
+                bases.len() - 1
+            }
+        };
+        let unknown = || Fault::new(Stage::Inspect, Reason::InternalError, "a base archive was lost");
+        bases.get_mut(at).ok_or_else(unknown)
     }
 
     fn add_file(&mut self, line: &Line) -> Result<()> {
         self.index.files += 1;
         if let Some(archive) = &line.a {
-            self.base(archive).files += 1;
+            self.base(archive)?.files += 1;
         }
         // A slice of a bundle has no entry of its own; bundles are sealed, their tag proves them.
         if let (Some(ordinal), Some(text), None) = (line.n, &line.h, line.o) {
             let hash = hex_bytes(text, "a hash in the index")?;
+            // No two files have one entry: there are not more hashes than entries may be.
+            self.hashes += 1;
+            check_limit(self.hashes, MAX_ENTRIES, "hashes of files")?;
             match &line.a {
                 None => self.index.file_hashes.insert(ordinal, hash),
-                Some(archive) => self.base(archive).hashes.insert(ordinal, hash),
+                Some(archive) => self.base(archive)?.hashes.insert(ordinal, hash),
             };
         }
         Ok(())
@@ -228,10 +253,14 @@ impl Builder {
         if at.len() != self.index.entries.len() {
             return Err(corrupt("two entries of the archive's index have one ordinal"));
         }
+        let mut taken = HashSet::new();
         for (name, ordinal, size, sha256) in self.dumps {
             let entry = at.get(&ordinal).copied();
             let entry =
                 entry.ok_or_else(|| corrupt(format!("the database {name:?} has no entry in the archive")))?;
+            if !taken.insert(entry) {
+                return Err(corrupt(format!("the database {name:?} has the entry of another one")));
+            }
             if self.index.databases.iter().any(|other| other.name == name) {
                 return Err(corrupt(format!("the database {name:?} stands twice in the archive's index")));
             }
@@ -281,11 +310,53 @@ mod tests {
             ),
             ("{\"k\":\"h\",\"v\":2}\n{\"k\":\"e\",\"n\":0,\"off\":1,\"size\":2}", Reason::CorruptBackup),
             ("{\"k\":\"h\",\"v\":2}\n{\"k\":\"e\",\"n\":-1}", Reason::CorruptBackup),
+            (
+                "{\"k\":\"h\",\"v\":2}\n{\"k\":\"e\",\"n\":1,\"off\":1,\"size\":1}\n{\"k\":\"db\",\"name\":\"a\",\"n\":1,\"s\":1}\n{\"k\":\"db\",\"name\":\"b\",\"n\":1,\"s\":1}",
+                Reason::CorruptBackup,
+            ),
         ] {
             assert_eq!(Index::read(lines.as_bytes()).unwrap_err().reason, reason, "{lines}");
         }
+    }
+
+    /// Lines of every kind repeated over their limit: an index decodes from almost nothing.
+    #[test]
+    fn an_index_without_an_end_is_stopped_in_bounded_memory() {
+        let hash = "0".repeat(64);
+        let kinds: [fn(usize, &str) -> String; 4] = [
+            |at, _| format!("{{\"k\":\"e\",\"n\":1,\"off\":{at},\"size\":1}}"),
+            |at, _| format!("{{\"k\":\"db\",\"name\":\"d{at}\",\"n\":1,\"s\":1}}"),
+            |at, hash| format!("{{\"k\":\"f\",\"n\":{at},\"h\":\"{hash}\"}}"),
+            |at, _| format!("{{\"k\":\"f\",\"a\":\"base-{at}\"}}"),
+        ];
+        for (kind, line) in kinds.into_iter().enumerate() {
+            let mut lines = (0..).map(|at| line(at, &hash) + "\n");
+            let mut left = HEAD.as_bytes().to_vec();
+            let endless = std::io::BufReader::new(Endless(move |target: &mut [u8]| {
+                while left.is_empty() {
+                    left = lines.next().unwrap().into_bytes();
+                }
+                let count = left.len().min(target.len());
+                target[..count].copy_from_slice(&left[..count]);
+                left.drain(..count);
+                count
+            }));
+            assert_eq!(Index::read(endless).unwrap_err().reason, Reason::LimitExceeded, "kind {kind}");
+        }
+        for line in ["\"k\":\"db\",\"n\":1,\"s\":1,\"name\"", "\"k\":\"f\",\"a\""] {
+            let text = format!("{HEAD}{{{line}:\"{}\"}}", "x".repeat(2000));
+            assert_eq!(Index::read(text.as_bytes()).unwrap_err().reason, Reason::LimitExceeded, "{line}");
+        }
         let long = format!("{HEAD}{}", "x".repeat(200_000));
         assert_eq!(Index::read(long.as_bytes()).unwrap_err().reason, Reason::LimitExceeded);
+    }
+
+    struct Endless<F>(F);
+
+    impl<F: FnMut(&mut [u8]) -> usize> Read for Endless<F> {
+        fn read(&mut self, target: &mut [u8]) -> std::io::Result<usize> {
+            Ok((self.0)(target))
+        }
     }
 
     proptest! {

@@ -167,7 +167,7 @@ fn search_index(opened: &Opened<'_>) -> Result<(u64, u64)> {
             }
             let offset = start + (at as u64 + 1) * block;
             if let Some(size) = index_size(header)
-                && offset + size.div_ceil(block) * block + 2 * block == end
+                && end.checked_sub(offset).is_some_and(|rest| is_last(size, rest))
             {
                 return check_index_size(offset, size);
             }
@@ -175,6 +175,33 @@ fn search_index(opened: &Opened<'_>) -> Result<(u64, u64)> {
         if start == 0 || tail >= TAIL_LIMIT_BYTES {
             return Err(missing());
         }
-        tail *= 8;
+        tail = (tail * 8).min(TAIL_LIMIT_BYTES);
+    }
+}
+
+/// Whether a member of `size` bytes, padded, and the end mark are the last `rest` bytes. The size is
+/// anything that a header can say.
+fn is_last(size: u64, rest: u64) -> bool {
+    let block = BLOCK as u64;
+    size.checked_next_multiple_of(block).and_then(|padded| padded.checked_add(2 * block)) == Some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_the_last_one_only_with_its_padding_and_the_end_mark() {
+        for (size, rest, last) in [
+            (0, 1024, true),
+            (1, 1536, true),
+            (512, 1536, true),
+            (513, 1536, false),
+            (u64::MAX, 1024, false),
+            (u64::MAX - 1023, 0, false),
+            (u64::MAX - 511, 512, false),
+        ] {
+            assert_eq!(is_last(size, rest), last, "{size} {rest}");
+        }
     }
 }
