@@ -84,7 +84,7 @@ const WORDS: &[(&str, &str, &str, &str)] = &[
 /// Most lines of a file without its tests.
 const FILE_LIMIT_LINES: usize = 400;
 /// Files over the limit, which may shrink and not grow.
-const LONG_FILES: &[(&str, usize)] = &[("src/runner/run/mod.rs", 498)];
+const LONG_FILES: &[(&str, usize)] = &[("src/runner/run/mod.rs", 404)];
 
 /// A source file without comments and tests.
 struct Source {
