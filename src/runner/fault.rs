@@ -92,6 +92,11 @@ impl Fault {
         io::Error::other(self)
     }
 
+    /// Whether an `io::Error` carries a fault of an earlier stage.
+    pub fn is_in(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Self>)
+    }
+
     /// Takes a fault out of an `io::Error`; an error without one becomes `reason` in `stage`.
     pub fn from_io(error: io::Error, stage: Stage, reason: Reason, what: &str) -> Self {
         match error.downcast::<Self>() {

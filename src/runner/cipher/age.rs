@@ -243,7 +243,7 @@ impl<R: Read> Read for AgeReader<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         self.inner.read(target).map_err(|error| {
             // A fault of the stages before travels through as it is.
-            if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync + 'static>::is::<Fault>) {
+            if Fault::is_in(&error) {
                 return error;
             }
             let (reason, message) = if error.kind() == io::ErrorKind::UnexpectedEof {

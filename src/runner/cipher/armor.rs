@@ -49,8 +49,7 @@ impl<R: Read> Read for Unarmored<R> {
 
 /// Gives an error of the armor its reason; a fault from before stays as it is.
 fn judge(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::Interrupted || error.get_ref().is_some_and(|inner| inner.is::<Fault>())
-    {
+    if error.kind() == io::ErrorKind::Interrupted || Fault::is_in(&error) {
         return error;
     }
     let message = "the armor of the age file is damaged";

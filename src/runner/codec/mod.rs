@@ -192,9 +192,7 @@ fn fault(reason: Reason, message: impl Into<String>) -> io::Error {
 
 /// Gives an error of a decoding library its reason; a fault from before stays as it is.
 fn judge(error: io::Error, codec: Codec) -> io::Error {
-    if error.kind() == io::ErrorKind::Interrupted
-        || error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync + 'static>::is::<Fault>)
-    {
+    if error.kind() == io::ErrorKind::Interrupted || Fault::is_in(&error) {
         return error;
     }
     let name = codec.name();

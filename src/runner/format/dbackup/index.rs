@@ -206,15 +206,14 @@ impl Builder {
 
     fn base(&mut self, archive: &str) -> Result<&mut Base> {
         let bases = &mut self.index.bases;
-        let at = match self.bases.get(archive) {
-            Some(at) => *at,
-            None => {
-                check_limit(archive.len(), NAME_LIMIT_BYTES, "bytes in a name")?;
-                check_limit(bases.len() + 1, MAX_BASES, "archives of its chain")?;
-                self.bases.insert(archive.to_owned(), bases.len());
-                bases.push(Base { archive: archive.to_owned(), ..Base::default() });
-                bases.len() - 1
-            }
+        let at = if let Some(at) = self.bases.get(archive) {
+            *at
+        } else {
+            check_limit(archive.len(), NAME_LIMIT_BYTES, "bytes in a name")?;
+            check_limit(bases.len() + 1, MAX_BASES, "archives of its chain")?;
+            self.bases.insert(archive.to_owned(), bases.len());
+            bases.push(Base { archive: archive.to_owned(), ..Base::default() });
+            bases.len() - 1
         };
         let unknown = || Fault::new(Stage::Inspect, Reason::InternalError, "a base archive was lost");
         bases.get_mut(at).ok_or_else(unknown)
@@ -332,7 +331,7 @@ mod tests {
         for (kind, line) in kinds.into_iter().enumerate() {
             let mut lines = (0..).map(|at| line(at, &hash) + "\n");
             let mut left = HEAD.as_bytes().to_vec();
-            let endless = std::io::BufReader::new(Endless(move |target: &mut [u8]| {
+            let endless = BufReader::new(Endless(move |target: &mut [u8]| {
                 while left.is_empty() {
                     left = lines.next().unwrap().into_bytes();
                 }
