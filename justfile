@@ -17,7 +17,7 @@ fmt:
 lint:
     cargo fmt --check
     cargo clippy --release --all-targets -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --document-private-items
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --release --no-deps --document-private-items
 
 # Unit and integration tests; tests/parts/install.sh brings the servers
 test:

@@ -3,7 +3,7 @@
 use crate::runner::format::tar;
 use crate::runner::inventory::{DumpFormat, SourceEngine};
 
-/// Bytes of the head that [`dump_format`] wants to see.
+/// Bytes of the head that [`content`] wants to see.
 pub const HEAD_BYTES: usize = 4096;
 
 /// What the first bytes of a decoded stream are.
