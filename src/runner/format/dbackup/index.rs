@@ -332,7 +332,7 @@ mod tests {
         for (kind, line) in kinds.into_iter().enumerate() {
             let mut lines = (0..).map(|at| line(at, &hash) + "\n");
             let mut left = HEAD.as_bytes().to_vec();
-            let endless = std::io::BufReader::new(Endless(move |target: &mut [u8]| {
+            let endless = BufReader::new(Endless(move |target: &mut [u8]| {
                 while left.is_empty() {
                     left = lines.next().unwrap().into_bytes();
                 }
