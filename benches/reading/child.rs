@@ -5,6 +5,7 @@
 //! nowhere, `prove` without the decompression, `fetch` the stored bytes. `sip` is a slow consumer.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,7 +119,7 @@ fn decoded(artifact: &Artifact) -> Stream {
 }
 
 fn to_stdout(reader: &mut dyn Read) {
-    let mut output = std::io::stdout().lock();
+    let mut output = std::fs::File::from(std::io::stdout().as_fd().try_clone_to_owned().unwrap());
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = reader.read(&mut buffer).unwrap();

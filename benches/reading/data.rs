@@ -177,11 +177,11 @@ fn write_row(line: &mut String, id: u64, random: &mut Random) {
     let status = WORDS[(a >> 32) as usize % 4];
     write!(
         line,
-        "{id}\t{a:016x}-{c:016x}\t2026-11-{day:02} {:02}:{:02}:{:02}\t{}.{:02}\t{{\"status\": \"{status}\", \"items\": {}, \"channel\": \"web\", \"currency\": \"EUR\"}}\t",
+        "{id}\t{a:016x}-{c:016x}\t2026-11-{day:02} {:02}:{:02}:{:02}\t{}.{:02}\t{{\"status\": \"{status}\", \"items\": {}}}\t",
         second / 3600,
         second / 60 % 60,
         second % 60,
-        a % 1_000,
+        a % 100_000,
         b % 100,
         b >> 40 & 7,
     )

@@ -7,7 +7,7 @@ mod support;
 use libfuzzer_sys::fuzz_target;
 use reinstate::runner::codec::{Codec, Limits, decode};
 
-const LIMIT_BYTES: u64 = 1 << 20;
+const LIMIT_BYTES: u64 = 1 << 16;
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, data)) = data.split_first() else { return };

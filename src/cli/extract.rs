@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -81,7 +82,10 @@ fn carry_out(arguments: &Extract) -> Result<()> {
                 format!("{} databases do not fit on standard output; name one with --database", chosen.len());
             return Err(fault(Reason::InvalidSpec, message));
         };
-        return copy(&examined, *index, &context, &mut io::stdout().lock());
+        // Not through `Stdout`: it looks for line ends and copies, and a dump has no use for either.
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        let stdout = stdout.map_err(|error| write_fault(Path::new("the output"), error))?;
+        return copy(&examined, *index, &context, &mut File::from(stdout));
     }
     fs::create_dir_all(&arguments.directory).map_err(|error| write_fault(&arguments.directory, error))?;
     let mut taken = BTreeSet::new();

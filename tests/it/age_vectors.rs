@@ -85,6 +85,19 @@ enum End {
     Payload(Vec<u8>, Option<Reason>),
 }
 
+impl End {
+    fn brief(&self) -> String {
+        match self {
+            Self::KeyRefused(reason) => format!("{reason} for the key"),
+            Self::HeaderRefused(reason) => format!("{reason} for the header"),
+            Self::NoMatch => "no match".to_owned(),
+            Self::Payload(plain, reason) => {
+                format!("{} bytes with SHA-256 {}, {reason:?}", plain.len(), hex::encode(sha256(plain)))
+            }
+        }
+    }
+}
+
 /// Gives at most `step` bytes a read.
 struct Trickle<'a> {
     data: &'a [u8],
@@ -136,28 +149,28 @@ fn open(vector: &Vector, step: usize) -> End {
 /// What our reasons say of a header that must be refused, where damage is not all there is to say.
 fn header_reason(name: &str) -> Reason {
     match name {
-        "empty" | "armor_empty" | "hmac_missing" | "hmac_truncated" | "stream_no_nonce"
-        | "stream_short_nonce" => Reason::Truncated,
+        "empty" | "armor_empty" | "hmac_no_space" | "stream_no_nonce" | "stream_short_nonce" => {
+            Reason::Truncated
+        }
         "version_unsupported" => Reason::UnsupportedFormat,
         "scrypt_work_factor_23" => Reason::LimitExceeded,
         _ => Reason::CorruptBackup,
     }
 }
 
-fn check(vector: &Vector, end: &End) {
-    let name = &vector.name;
+fn ends_well(vector: &Vector, end: &End) -> bool {
     if vector.identities.iter().any(|identity| identity.starts_with("AGE-SECRET-KEY-PQ-1")) {
-        assert_eq!(*end, End::KeyRefused(Reason::UnsupportedKeyType), "{name}");
-        return;
+        return *end == End::KeyRefused(Reason::UnsupportedKeyType);
     }
-    if let End::Payload(plain, _) = end {
-        let hash = vector.payload.as_ref().map(|_| hex::encode(sha256(plain)));
-        assert_eq!(hash, vector.payload, "{name}: the bytes that were given");
+    if let (End::Payload(plain, _), Some(hash)) = (end, &vector.payload)
+        && hex::encode(sha256(plain)) != *hash
+    {
+        return false;
     }
-    let fits = match (vector.expect.as_str(), end) {
+    match (vector.expect.as_str(), end) {
         ("success", End::Payload(_, None)) | ("no match", End::NoMatch) => true,
         ("HMAC failure", End::HeaderRefused(reason)) => *reason == Reason::Tampered,
-        ("header failure", End::HeaderRefused(reason)) => *reason == header_reason(name),
+        ("header failure", End::HeaderRefused(reason)) => *reason == header_reason(&vector.name),
         ("armor failure", End::HeaderRefused(reason) | End::Payload(_, Some(reason))) => {
             *reason == Reason::CorruptBackup
         }
@@ -165,19 +178,23 @@ fn check(vector: &Vector, end: &End) {
             matches!(reason, Reason::Tampered | Reason::Truncated)
         }
         _ => false,
-    };
-    assert!(fits, "{name}: expected {}, got {end:?}", vector.expect);
+    }
 }
 
 #[test]
 fn every_vector_ends_as_its_header_says_however_it_is_read() {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut wrong = Vec::new();
     for vector in vectors() {
         for step in [usize::MAX, 7, 1] {
-            check(&vector, &open(&vector, step));
+            let end = open(&vector, step);
+            if !ends_well(&vector, &end) {
+                wrong.push(format!("{}: expected {}, got {}", vector.name, vector.expect, end.brief()));
+            }
         }
         *seen.entry(vector.expect).or_default() += 1;
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
     let counts: Vec<_> = seen.iter().map(|(expect, count)| (expect.as_str(), *count)).collect();
     let expected = [
         ("HMAC failure", 1),

@@ -19,6 +19,8 @@ use crate::secret::Secret;
 const MAGIC: &[u8] = b"age-encryption.org/";
 /// First line of a file of the version that is read.
 const FIRST_LINE: &[u8] = b"age-encryption.org/v1\n";
+/// Bytes of a full line of a stanza's body.
+const FULL_LINE_BYTES: usize = 64;
 /// Bytes between the header and the first block.
 const NONCE_BYTES: usize = 16;
 /// Longest header that is read. One recipient takes about 100 bytes.
@@ -106,6 +108,7 @@ impl<R: Read> AgeFile<R> {
         };
         let file = Self { body, header };
         file.decryptor()?;
+        check_stanzas(&file.header)?;
         Ok(file)
     }
 
@@ -179,6 +182,24 @@ fn header_end(head: &[u8]) -> Option<usize> {
     (end <= head.len()).then_some(end)
 }
 
+/// Every stanza ends with a line shorter than a full one. The library lets this pass for files of
+/// its beta versions, where a cut stanza looks like a whole one.
+fn check_stanzas(header: &[u8]) -> Result<()> {
+    let mut open = false;
+    for line in header.split(|byte| *byte == b'\n') {
+        let begins = line.starts_with(b"-> ") || line.starts_with(b"--- ");
+        if begins && open {
+            let message = "a stanza of the age header does not end";
+            return Err(Fault::new(Stage::Decrypt, Reason::CorruptBackup, message));
+        }
+        if line.starts_with(b"--- ") {
+            break;
+        }
+        open = begins || (open && line.len() >= FULL_LINE_BYTES);
+    }
+    Ok(())
+}
+
 /// Bytes of the header alone, as [`header_end`] found it.
 fn header_length(header: &[u8]) -> usize {
     header.len().saturating_sub(NONCE_BYTES)
@@ -218,17 +239,14 @@ fn fault(error: &DecryptError) -> Fault {
             (Reason::NoProfileFits, "no key opens the age header".to_owned())
         }
         DecryptError::InvalidMac => (Reason::Tampered, "the age header fails its authentication".to_owned()),
-        DecryptError::InvalidHeader => (Reason::CorruptBackup, "the age header is not valid".to_owned()),
-        DecryptError::UnknownFormat => {
-            (Reason::UnsupportedFormat, "the age file is of an unknown version".to_owned())
+        // The version was looked at before: a header that cannot be read counts as unknown too.
+        DecryptError::InvalidHeader | DecryptError::UnknownFormat => {
+            (Reason::CorruptBackup, "the age header is not valid".to_owned())
         }
         DecryptError::ExcessiveWork { required, .. } => (
             Reason::LimitExceeded,
             format!("the passphrase needs a work factor of {required}, over {MAX_WORK_FACTOR}"),
         ),
-        DecryptError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            (Reason::Truncated, "the age header ends too early".to_owned())
-        }
         other => (Reason::CorruptBackup, format!("the age header cannot be read: {other}")),
     };
     Fault::new(Stage::Decrypt, reason, message)

@@ -302,7 +302,13 @@ impl<'a, 'p> Run<'a, 'p> {
                 .databases
                 .iter()
                 .position(|entry| entry.name.as_ref().is_none_or(|name| *name == row.from))
-                .ok_or_else(|| no_database(&row.from))?,
+                .ok_or_else(|| {
+                    let names: Vec<_> =
+                        examined.databases.iter().filter_map(|entry| entry.name.as_deref()).collect();
+                    let message =
+                        format!("{}; it holds: {}", no_database(&row.from).message, names.join(", "));
+                    Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, message)
+                })?,
         };
         if let Some((entry, row)) = examined.databases.get(index).zip(self.report_row()) {
             row.from.clone_from(&entry.name);

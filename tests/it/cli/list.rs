@@ -11,7 +11,9 @@ fn every_backup_is_a_row_newest_first() {
     let rows = list["backups"].as_array().unwrap();
     let known: Vec<_> = rows.iter().filter(|row| row["state"] == "ok").collect();
     assert_eq!(known.len(), 33);
-    let times: Vec<&str> = known.iter().map(|row| row["timestamp"].as_str().unwrap()).collect();
+    let time =
+        |row: &&serde_json::Value| row["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let times: Vec<jiff::Timestamp> = known.iter().map(time).collect();
     assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
     let sqlite = rows.iter().find(|row| row["path"].as_str().unwrap() == super::BACKUP).unwrap();
     assert_eq!(

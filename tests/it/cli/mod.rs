@@ -74,15 +74,19 @@ pub(super) fn sha256(path: &Path) -> String {
     hex::encode(reinstate::runner::meter::sha256(&std::fs::read(path).unwrap()))
 }
 
-/// Everything in a folder that a run could change: names, times, modes, content.
+/// Everything in a folder that a run could change: names, times, modes, content. The times of folders
+/// are left out: the lock comes and goes.
 pub(super) fn snapshot(folder: &Path) -> Vec<String> {
     use std::os::unix::fs::MetadataExt;
     let mut all = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let data = entry.metadata().unwrap();
-        let content = if data.is_dir() { snapshot(&entry.path()).join(" ") } else { sha256(&entry.path()) };
-        let changed = (data.mtime(), data.mtime_nsec(), data.mode(), data.ino());
-        all.push(format!("{} {changed:?} {content}", entry.file_name().to_string_lossy()));
+        let content = if data.is_dir() {
+            snapshot(&entry.path()).join(" ")
+        } else {
+            format!("{}.{} {}", data.mtime(), data.mtime_nsec(), sha256(&entry.path()))
+        };
+        all.push(format!("{} {} {:o} {content}", entry.file_name().display(), data.ino(), data.mode()));
     }
     all.sort();
     all

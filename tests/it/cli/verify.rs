@@ -168,7 +168,7 @@ fn what_is_not_a_good_backup_ends_with_a_reason_and_a_document_of_nulls() {
     let kit = kit();
     for (path, code, reason) in [
         (cut, 10, "ChecksumMismatch"),
-        (write("alone.db.gz.enc", &bytes), 10, "UnsupportedFormat"),
+        (write("alone.db.gz.enc", &bytes), 10, "SidecarMissing"),
         (write("cut.sql", &features[..features.len() / 2]), 10, "Truncated"),
         (write("empty.sql", b""), 10, "Truncated"),
         (write("notes.txt", b"hello"), 10, "UnsupportedFormat"),
