@@ -107,7 +107,8 @@ fn sqlite_settings(
     mounts: &Mounts,
     now: Timestamp,
 ) -> Result<sqlite::SqliteTarget> {
-    let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    // To the millisecond: two runs may replace the same target within a second.
+    let stamp = now.strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
     Ok(sqlite::SqliteTarget {
         root: mount(mounts, &target.claim_name)?.clone(),
         path: target.path.clone(),

@@ -74,7 +74,7 @@ fn a_backup_in_a_bucket_is_restored_verified_extracted_and_listed() {
     assert_eq!(sha256(&out.join("app.sqlite")), CONTENT);
     with_keys(&["list", &url("")]).expect(0, &["SQLite 3.40.1", BACKUP]);
     with_keys(&["verify", &url("gone.db")]).expect(11, &["SourceNotFound"]);
-    let without_ca = super::command()
+    let without_ca = command()
         .args(["verify", &backup, "--endpoint", &minio.endpoint, "--path-style"])
         .env("AWS_ACCESS_KEY_ID", KEY_ID)
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
