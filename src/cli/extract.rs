@@ -183,7 +183,8 @@ fn publish(part: &Path, path: &Path, force: bool) -> Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     let flags = if force { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
     renameat_with(CWD, part, CWD, path, flags).map_err(|error| write_fault(path, error.into()))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| write_fault(path, error))
 }
 

@@ -64,7 +64,7 @@ fn read_path(path: &Path) -> Result<Vec<Candidate>> {
     if !path.is_dir() {
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if file == "keys.json" {
-            return read_folder(path.parent().unwrap_or(Path::new(".")), &name);
+            return read_folder(path.parent().unwrap_or_else(|| Path::new(".")), &name);
         }
         return keyring::key_file(&file, read_file(path)?.expose());
     }

@@ -253,17 +253,14 @@ fn confirm_lines(failure: &FailureReport, report: &RestoreReport, plan: &Restore
 }
 
 fn undo_lines(report: &RestoreReport) -> String {
+    let mut text = String::new();
     let rows = report.target.iter().flat_map(|target| &target.databases);
-    rows.filter_map(|row| row.previous.as_ref())
-        .map(|previous| {
-            let until = previous.until.map_or_else(String::new, |until| {
-                format!(", at least until {}", until.strftime("%Y-%m-%d %H:%M UTC"))
-            });
-            format!(
-                "\n  The replaced data is kept as {} ({}){until}\n",
-                clean(&previous.name),
-                bytes(previous.bytes)
-            )
-        })
-        .collect()
+    for previous in rows.filter_map(|row| row.previous.as_ref()) {
+        let until = previous.until.map_or_else(String::new, |until| {
+            until.strftime(", at least until %Y-%m-%d %H:%M UTC").to_string()
+        });
+        let (name, size) = (clean(&previous.name), bytes(previous.bytes));
+        let _ = writeln!(text, "\n  The replaced data is kept as {name} ({size}){until}");
+    }
+    text
 }
