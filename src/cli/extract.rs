@@ -121,10 +121,9 @@ fn choose(examined: &Examined, database: Option<&str>) -> Result<Vec<usize>> {
     };
     let found: Vec<usize> = all.filter(named).collect();
     if found.is_empty() {
-        let present: Vec<_> =
+        let held: Vec<_> =
             examined.databases.iter().map(|entry| entry.name.as_deref().unwrap_or("-")).collect();
-        let message =
-            format!("there is no database {wanted:?} in the backup; it holds: {}", present.join(", "));
+        let message = format!("there is no database {wanted:?} in the backup; it holds: {}", held.join(", "));
         return Err(Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, message));
     }
     Ok(found)
@@ -137,6 +136,8 @@ fn copy(examined: &Examined, index: usize, context: &Context, target: &mut dyn W
     let mut dump = examined.open_database(index, context)?;
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
+        // A small backup may decode to much: the source is then read long before the end.
+        context.cancel.check(Stage::Restore)?;
         let count = dump.read(&mut buffer).map_err(|error| {
             Fault::from_io(error, Stage::Download, Reason::SourceUnavailable, "failed to read the backup")
         })?;

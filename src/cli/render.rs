@@ -257,10 +257,10 @@ fn undo_lines(report: &RestoreReport) -> String {
     let rows = report.target.iter().flat_map(|target| &target.databases);
     for previous in rows.filter_map(|row| row.previous.as_ref()) {
         let until = previous.until.map_or_else(String::new, |until| {
-            format!(", at least until {}", until.strftime("%Y-%m-%d %H:%M UTC"))
+            until.strftime(", at least until %Y-%m-%d %H:%M UTC").to_string()
         });
-        let name = clean(&previous.name);
-        let _ = writeln!(text, "\n  The replaced data is kept as {name} ({}){until}", bytes(previous.bytes));
+        let (name, size) = (clean(&previous.name), bytes(previous.bytes));
+        let _ = writeln!(text, "\n  The replaced data is kept as {name} ({size}){until}");
     }
     text
 }

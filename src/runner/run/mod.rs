@@ -35,6 +35,7 @@ use crate::runner::source::{Artifact, Store};
 
 use self::consent::Consent;
 use self::options::options;
+use self::told::not_held;
 pub use self::told::{backup_report, failure};
 
 /// What a person is asked before data is replaced.
@@ -302,13 +303,7 @@ impl<'a, 'p> Run<'a, 'p> {
                 .databases
                 .iter()
                 .position(|entry| entry.name.as_ref().is_none_or(|name| *name == row.from))
-                .ok_or_else(|| {
-                    let names: Vec<_> =
-                        examined.databases.iter().filter_map(|entry| entry.name.as_deref()).collect();
-                    let message =
-                        format!("{}; it holds: {}", no_database(&row.from).message, names.join(", "));
-                    Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, message)
-                })?,
+                .ok_or_else(|| not_held(&row.from, examined))?,
         };
         if let Some((entry, row)) = examined.databases.get(index).zip(self.report_row()) {
             row.from.clone_from(&entry.name);

@@ -1,7 +1,8 @@
 //! What a report says of a fault and of a proven backup.
 
+use crate::reason::Reason;
 use crate::report::{BackupReport, FailureReport};
-use crate::runner::fault::Fault;
+use crate::runner::fault::{Fault, Stage};
 use crate::runner::read::Examined;
 
 /// The report's words for a fault.
@@ -40,4 +41,11 @@ pub fn backup_report(examined: &Examined) -> BackupReport {
         engine: examined.engine.map(|engine| format!("{engine:?}")),
         engine_version: examined.engine_version.clone(),
     }
+}
+
+/// The fault for a database that a mapping names and the backup does not hold.
+pub(super) fn not_held(name: &str, examined: &Examined) -> Fault {
+    let held: Vec<_> = examined.databases.iter().filter_map(|entry| entry.name.as_deref()).collect();
+    let message = format!("there is no database {name:?} in the backup; it holds: {}", held.join(", "));
+    Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, message)
 }

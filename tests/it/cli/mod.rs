@@ -2,6 +2,7 @@
 //! what it leaves in the folders it works on.
 
 mod extract;
+mod kinds;
 mod list;
 mod remote;
 mod run;

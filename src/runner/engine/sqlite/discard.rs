@@ -96,7 +96,8 @@ const STAMP: &str = "%Y%m%dT%H%M%SZ";
 
 /// The label of a database that is replaced at `now` and kept until `until`.
 pub fn previous_label(now: Timestamp, until: Timestamp) -> String {
-    format!("{}{UNTIL}{}", now.strftime(STAMP), until.strftime(STAMP))
+    // To the millisecond: two runs may replace the same target within a second.
+    format!("{}{UNTIL}{}", now.strftime("%Y%m%dT%H%M%S.%3fZ"), until.strftime(STAMP))
 }
 
 /// Whether a kept database of this label may go at `now`. A label of another form never does.
@@ -155,7 +156,7 @@ mod tests {
     fn a_kept_database_goes_only_after_the_time_in_its_own_name() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let label = previous_label(at("2026-11-23T04:00:00Z"), at("2026-11-24T04:00:00Z"));
-        assert_eq!(label, "20261123T040000Z-until-20261124T040000Z");
+        assert_eq!(label, "20261123T040000.000Z-until-20261124T040000Z");
         for (label, now, expired) in [
             (label.as_str(), "2026-11-24T04:00:00Z", false),
             (label.as_str(), "2026-11-24T04:00:01Z", true),
