@@ -3,6 +3,7 @@
 //! Every 64 KiB are authenticated before they leave; the last block carries a mark, so a cut file
 //! is an error at its end. Checked against the test vectors of C2SP.
 
+use std::error::Error;
 use std::io::{self, BufRead, Read};
 use std::iter::once;
 
@@ -261,7 +262,7 @@ impl<R: Read> Read for AgeReader<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         self.inner.read(target).map_err(|error| {
             // A fault of the stages before travels through as it is.
-            if error.get_ref().is_some_and(|inner| inner.is::<Fault>()) {
+            if error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Fault>) {
                 return error;
             }
             let (reason, message) = if error.kind() == io::ErrorKind::UnexpectedEof {

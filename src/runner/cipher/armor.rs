@@ -3,6 +3,7 @@
 //! The library's reader collects a line before it looks at it, and a hostile file is one line
 //! without an end.
 
+use std::error::Error;
 use std::io::{self, BufReader, Read};
 
 use age::armor::ArmoredReader;
@@ -49,7 +50,8 @@ impl<R: Read> Read for Unarmored<R> {
 
 /// Gives an error of the armor its reason; a fault from before stays as it is.
 fn judge(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::Interrupted || error.get_ref().is_some_and(|inner| inner.is::<Fault>())
+    if error.kind() == io::ErrorKind::Interrupted
+        || error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Fault>)
     {
         return error;
     }

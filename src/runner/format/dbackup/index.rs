@@ -206,15 +206,14 @@ impl Builder {
 
     fn base(&mut self, archive: &str) -> Result<&mut Base> {
         let bases = &mut self.index.bases;
-        let at = match self.bases.get(archive) {
-            Some(at) => *at,
-            None => {
-                check_limit(archive.len(), NAME_LIMIT_BYTES, "bytes in a name")?;
-                check_limit(bases.len() + 1, MAX_BASES, "archives of its chain")?;
-                self.bases.insert(archive.to_owned(), bases.len());
-                bases.push(Base { archive: archive.to_owned(), ..Base::default() });
-                bases.len() - 1
-            }
+        let at = if let Some(at) = self.bases.get(archive) {
+            *at
+        } else {
+            check_limit(archive.len(), NAME_LIMIT_BYTES, "bytes in a name")?;
+            check_limit(bases.len() + 1, MAX_BASES, "archives of its chain")?;
+            self.bases.insert(archive.to_owned(), bases.len());
+            bases.push(Base { archive: archive.to_owned(), ..Base::default() });
+            bases.len() - 1
         };
         let unknown = || Fault::new(Stage::Inspect, Reason::InternalError, "a base archive was lost");
         bases.get_mut(at).ok_or_else(unknown)
