@@ -210,7 +210,7 @@ reasons! {
         "The message holds the database's own error and the place in the backup.";
     VerificationFailed, Target, false,
         "What was loaded is not equal to the backup.",
-        "The old data still serves. Keep the report and look for the cause before you try again.";
+        "Keep the report and look for the cause before you try again; the report says whether the target was touched.";
 
     ConfirmationRequired, Confirmation, false,
         "The target holds data that would be replaced, and nobody has confirmed it.",

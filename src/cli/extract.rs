@@ -115,6 +115,10 @@ fn write_fault(path: &Path, error: io::Error) -> Fault {
 
 fn choose(examined: &Examined, database: Option<&str>) -> Result<Vec<usize>> {
     let all = 0..examined.databases.len();
+    if all.is_empty() {
+        let message = format!("there is no database in {}", examined.artifact.describe());
+        return Err(Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, message));
+    }
     let Some(wanted) = database else { return Ok(all.collect()) };
     let named = |index: &usize| {
         examined.databases.get(*index).is_some_and(|entry| entry.name.as_deref() == Some(wanted))

@@ -137,7 +137,7 @@ pub(super) fn examine_shown(artifact: &Artifact, keys: &KeyRing, options: &Optio
     let context = Context::default();
     let _signals = signals::cancel_on_signal(&context.cancel);
     let _display = Display::start(&context.progress, false);
-    examine(Request { artifact, keys, options, context: &context })
+    examine(Request { artifact, stat: None, keys, options, context: &context })
 }
 
 /// The fault with the backup's name in it: the reader knows content, not names.

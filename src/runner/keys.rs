@@ -51,7 +51,7 @@ impl KeyRing {
     /// The AES keys in the order to try, each key once; `id` is what the backup states.
     pub fn aes(&self, id: Option<&str>) -> Vec<(&Candidate, &AesKey)> {
         let mut ordered: Vec<(&Candidate, &AesKey)> = Vec::new();
-        for rank in 0..3 {
+        for rank in 0..=Self::UNLIKELY {
             for candidate in self.candidates.iter().filter(|candidate| self.rank(candidate, id) == rank) {
                 let Key::Aes(key) = &candidate.key else { continue };
                 if !ordered.iter().any(|(_, other)| other.expose() == key.expose()) {
@@ -77,19 +77,33 @@ impl KeyRing {
             .collect()
     }
 
+    /// Rank of a key that nothing speaks for.
+    const UNLIKELY: u8 = 3;
+
     fn rank(&self, candidate: &Candidate, id: Option<&str>) -> u8 {
-        if self.named.as_deref() == Some(candidate.profile.as_str()) {
-            0
-        } else if id.is_some() && candidate.id.as_deref() == id {
-            1
-        } else {
-            2
+        let named = self.named.as_deref() == Some(candidate.profile.as_str());
+        let stated = id.is_some() && candidate.id.as_deref() == id;
+        match (named, stated) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, true) => 2,
+            (false, false) => Self::UNLIKELY,
+        }
+    }
+
+    /// Whether one AES key is likelier than all others.
+    pub fn has_favourite(&self, id: Option<&str>) -> bool {
+        let ranks: Vec<u8> = self.aes(id).iter().map(|(candidate, _)| self.rank(candidate, id)).collect();
+        match ranks.as_slice() {
+            [_] => true,
+            [first, second, ..] => first < second,
+            [] => false,
         }
     }
 
     /// Whether `candidate` was neither named by the request nor by the backup.
     pub fn is_discovered(&self, candidate: &Candidate, id: Option<&str>) -> bool {
-        self.rank(candidate, id) == 2
+        self.rank(candidate, id) == Self::UNLIKELY
     }
 }
 

@@ -30,6 +30,8 @@ pub struct ThreadReader {
     current: Vec<u8>,
     position: usize,
     ended: bool,
+    /// What the thread failed with; given again to who reads on.
+    failure: Option<Fault>,
     name: &'static str,
 }
 
@@ -48,7 +50,7 @@ pub fn on_thread<R: Read + Send + 'static>(name: &'static str, reader: R) -> Thr
         // The thread never ran; its end of the channel is gone, so there is room for this message.
         let _ = failed.try_send(Message::Failed(error));
     }
-    ThreadReader { full, empty, current: Vec::new(), position: 0, ended: false, name }
+    ThreadReader { full, empty, current: Vec::new(), position: 0, ended: false, failure: None, name }
 }
 
 fn forward<R: Read>(mut reader: R, full: &SyncSender<Message>, empty: &Receiver<Vec<u8>>) {
@@ -93,6 +95,9 @@ fn fill<R: Read>(reader: &mut R, buffer: &mut [u8]) -> Result<usize, (usize, io:
 
 impl BufRead for ThreadReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.restated().into_io());
+        }
         if self.position >= self.current.len() && !self.ended {
             let used = std::mem::take(&mut self.current);
             if used.capacity() > 0 {
@@ -105,12 +110,17 @@ impl BufRead for ThreadReader {
                 Ok(Message::End) => self.ended = true,
                 Ok(Message::Failed(error)) => {
                     self.ended = true;
-                    return Err(error);
+                    let what = error.to_string();
+                    let fault = Fault::from_io(error, Stage::Download, Reason::SourceUnavailable, &what);
+                    self.failure = Some(fault.restated());
+                    return Err(fault.into_io());
                 }
                 Err(_) => {
                     self.ended = true;
                     let message = format!("the {} thread ended without a result", self.name);
-                    return Err(Fault::new(Stage::Inspect, Reason::InternalError, message).into_io());
+                    let fault = Fault::new(Stage::Inspect, Reason::InternalError, message);
+                    self.failure = Some(fault.restated());
+                    return Err(fault.into_io());
                 }
             }
         }

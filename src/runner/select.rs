@@ -1,12 +1,15 @@
 //! `backup.latest`: the newest backup of a storage destination that fits, by its sidecar.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::plan::Latest;
-use crate::reason::{Class, Reason};
-use crate::runner::catalog::{self, Beside, Entry};
+use crate::reason::Reason;
+use crate::runner::catalog::{self, Beside};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::source::Store;
+
+/// How far the clock of the machine that made a backup may be ahead of this one's.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// One backup with the facts that the choice needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,38 +19,50 @@ struct Offer {
     databases: Vec<String>,
 }
 
-/// The path of the newest backup that fits `wanted` at `now`.
+/// The chosen backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its path.
+    pub path: String,
+    /// What was passed over, and why.
+    pub warnings: Vec<String>,
+}
+
+/// The newest backup that fits `wanted` at `now`.
 ///
-/// Only backups with a sidecar and its timestamp take part. A sidecar that the storage did not give
-/// stops the choice: it may be the newest one.
-pub fn latest(store: &dyn Store, wanted: &Latest, now: Timestamp) -> Result<String> {
+/// Only backups with a sidecar and its timestamp take part. A sidecar that cannot be read stops the
+/// choice if its backup may be the newest: an older one is never taken in silence.
+pub fn latest(store: &dyn Store, wanted: &Latest, now: Timestamp) -> Result<Chosen> {
     let mut offers = Vec::new();
-    for entry in catalog::backups(store, &wanted.prefix)? {
-        // A sidecar is uploaded before its data: without the data there is no backup yet.
-        if entry.size.is_some() {
-            offers.extend(offer(entry)?);
+    let mut unreadable = Vec::new();
+    let mut warnings = Vec::new();
+    // A sidecar is uploaded before its data: without the data there is no backup yet.
+    for entry in catalog::backups(store, &wanted.prefix)?.into_iter().filter(|entry| entry.size.is_some()) {
+        match entry.beside {
+            Beside::Nothing => {}
+            Beside::Unreadable(fault) => unreadable.push((entry.modified, fault)),
+            Beside::Sidecar(sidecar) => match sidecar.timestamp {
+                Some(timestamp) if timestamp > now.saturating_add(CLOCK_TOLERANCE).unwrap_or(now) => {
+                    warnings.push(format!("{} is passed over: it claims to be of {timestamp}", entry.path));
+                }
+                Some(timestamp) => {
+                    offers.push(Offer { path: entry.path, timestamp, databases: sidecar.databases });
+                }
+                None => warnings.push(format!("{} is passed over: its sidecar has no timestamp", entry.path)),
+            },
         }
     }
-    choose(offers, wanted, now, &store.describe())
-}
-
-fn offer(entry: Entry) -> Result<Option<Offer>> {
-    match entry.beside {
-        Beside::Nothing => Ok(None),
-        Beside::Unreadable(fault) if fault.reason.facts().class == Class::Storage => Err(fault),
-        Beside::Unreadable(fault) => {
-            tracing::warn!(path = entry.path, "{}; the backup is left out", fault.message);
-            Ok(None)
+    let (path, timestamp) = choose(offers, wanted, now, &store.describe())?;
+    for (modified, fault) in unreadable {
+        if modified.is_none_or(|modified| modified >= timestamp) {
+            return Err(fault);
         }
-        Beside::Sidecar(sidecar) => Ok(sidecar.timestamp.map(|timestamp| Offer {
-            path: entry.path,
-            timestamp,
-            databases: sidecar.databases,
-        })),
+        warnings.push(format!("a backup is passed over: {}", fault.message));
     }
+    Ok(Chosen { path, warnings })
 }
 
-fn choose(offers: Vec<Offer>, wanted: &Latest, now: Timestamp, place: &str) -> Result<String> {
+fn choose(offers: Vec<Offer>, wanted: &Latest, now: Timestamp, place: &str) -> Result<(String, Timestamp)> {
     let newest = offers
         .into_iter()
         .filter(|offer| wanted.not_after.is_none_or(|limit| offer.timestamp <= limit))
@@ -59,16 +74,14 @@ fn choose(offers: Vec<Offer>, wanted: &Latest, now: Timestamp, place: &str) -> R
     };
     let age = now.duration_since(newest.timestamp);
     match wanted.max_age {
-        Some(most)
-            if age > jiff::SignedDuration::try_from(most.get()).unwrap_or(jiff::SignedDuration::MAX) =>
-        {
+        Some(most) if age > SignedDuration::try_from(most.get()).unwrap_or(SignedDuration::MAX) => {
             let message = format!(
                 "the newest backup, {} of {}, is older than maxAge {most} allows",
                 newest.path, newest.timestamp
             );
             Err(Fault::new(Stage::Resolve, Reason::BackupTooOld, message))
         }
-        _ => Ok(newest.path),
+        _ => Ok((newest.path, newest.timestamp)),
     }
 }
 
@@ -100,7 +113,8 @@ mod tests {
             (Latest { max_age: hours(2), ..Latest::default() }, Ok("d")),
             (Latest { max_age: hours(1), ..Latest::default() }, Err(Reason::BackupTooOld)),
         ] {
-            let chosen = choose(offers(), &wanted, at(5), "x").map_err(|fault| fault.reason);
+            let chosen =
+                choose(offers(), &wanted, at(5), "x").map(|(path, _)| path).map_err(|fault| fault.reason);
             assert_eq!(chosen.as_deref().map_err(|reason| *reason), expected, "{wanted:?}");
         }
     }

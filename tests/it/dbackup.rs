@@ -98,6 +98,7 @@ fn one_database_of_a_seekable_archive_costs_its_own_range() {
     let context = Context::default();
     let artifact = artifact_in(&folder(), file);
     let request = reinstate::runner::read::Request {
+        stat: None,
         artifact: &artifact,
         keys: &keys,
         options: &options,

@@ -44,7 +44,7 @@ pub fn artifact_in(folder: &Path, path: &str) -> Artifact {
 
 pub fn examine_file(folder: &Path, path: &str, keys: &KeyRing, options: &Options) -> Result<Examined, Fault> {
     let artifact = artifact_in(folder, path);
-    examine(Request { artifact: &artifact, keys, options, context: &Context::default() })
+    examine(Request { artifact: &artifact, stat: None, keys, options, context: &Context::default() })
 }
 
 /// A number from the environment, for the long runs; the small default is for every run.

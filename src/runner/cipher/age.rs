@@ -27,7 +27,7 @@ const NONCE_BYTES: usize = 16;
 const HEADER_LIMIT_BYTES: usize = 256 * 1024;
 /// Highest scrypt work factor that is tried: 4 GiB-seconds-class factors of a hostile header end
 /// as an error instead of a hang. The age tool itself accepts up to 22.
-const MAX_WORK_FACTOR: u8 = 22;
+const MAX_WORK_FACTOR: u8 = 20;
 
 /// A key for age files.
 #[derive(Clone)]

@@ -15,20 +15,27 @@ pub(super) struct Reader<R> {
     inner: Counted<R>,
     // Several KiB: boxed to keep the reader small.
     state: Box<State>,
-    done: bool,
+    ended: bool,
 }
 
 impl<R: BufRead> Reader<R> {
     pub(super) fn new(inner: Counted<R>) -> Self {
         // Strict: no large-window extension, whose windows reach 1 GiB.
         let (bytes, words, codes) = Default::default();
-        Self { inner, state: Box::new(BrotliState::new_strict(bytes, words, codes)), done: false }
+        Self { inner, state: Box::new(BrotliState::new_strict(bytes, words, codes)), ended: false }
     }
 }
 
 impl<R: BufRead> Read for Reader<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        while !self.done && !target.is_empty() {
+        while !target.is_empty() {
+            if self.ended {
+                return if self.inner.fill_buf()?.is_empty() {
+                    Ok(0)
+                } else {
+                    Err(trailing_garbage(Codec::Brotli))
+                };
+            }
             let input = self.inner.fill_buf()?;
             let at_end = input.is_empty();
             let (mut available_in, mut taken) = (input.len(), 0);
@@ -49,10 +56,7 @@ impl<R: BufRead> Read for Reader<R> {
                     return Err(fault(Reason::CorruptBackup, "the Brotli stream is damaged"));
                 }
                 BrotliResult::ResultSuccess => {
-                    self.done = true;
-                    if !self.inner.fill_buf()?.is_empty() {
-                        return Err(trailing_garbage(Codec::Brotli));
-                    }
+                    self.ended = true;
                 }
                 BrotliResult::NeedsMoreInput if at_end && written == 0 => {
                     return Err(ends_early(Codec::Brotli));

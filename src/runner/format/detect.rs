@@ -76,6 +76,11 @@ fn by_engine(head: &[u8], engine: Option<SourceEngine>) -> Option<DumpFormat> {
     }
 }
 
+/// Whether dumps of this format are SQL text, which need not begin with anything in particular.
+pub const fn is_text(format: DumpFormat) -> bool {
+    matches!(format, DumpFormat::PostgresPlain | DumpFormat::MySQLDump | DumpFormat::SQLiteDump)
+}
+
 /// The engine that a dump comes from; `head` tells MariaDB from MySQL.
 pub fn engine_of(format: DumpFormat, head: &[u8]) -> SourceEngine {
     match format {

@@ -57,6 +57,7 @@ impl Examined {
             hasher: Some(Hasher::default()),
             left: entry.bytes,
             expected: entry.sha256,
+            whole: false,
         }))
     }
 
@@ -94,6 +95,7 @@ struct Proven<R> {
     hasher: Option<Hasher>,
     left: u64,
     expected: Sha256,
+    whole: bool,
 }
 
 impl<R: Read> Read for Proven<R> {
@@ -107,8 +109,11 @@ impl<R: Read> Read for Proven<R> {
             Fault::new(Stage::Download, Reason::SourceChanged, message).into_io()
         };
         if count == 0 {
-            let whole = self.hasher.take().is_none_or(|hasher| hasher.finish() == self.expected);
-            return if whole && self.left == 0 { Ok(0) } else { Err(changed()) };
+            if let Some(hasher) = self.hasher.take() {
+                self.whole = hasher.finish() == self.expected;
+            }
+            // The verdict stays: who reads on after a failure gets it again.
+            return if self.whole && self.left == 0 { Ok(0) } else { Err(changed()) };
         }
         self.left = self.left.checked_sub(count as u64).ok_or_else(changed)?;
         if let Some(hasher) = &mut self.hasher {

@@ -72,11 +72,24 @@ pub(super) fn walk(decoded: impl Read, known: &Known) -> Result<Walked> {
     }
     let mut walked = match (known.format, detect::content(&head, known.engine)) {
         (_, Content::Tar) => walk_tar(&mut stream, known)?,
-        (Some(format), _) | (None, Content::Dump(format)) => walk_dump(&mut stream, format, known, &head)?,
+        (None, Content::Dump(format)) => walk_dump(&mut stream, format, known, &head)?,
+        (Some(format), Content::Dump(found)) if format == found => {
+            walk_dump(&mut stream, format, known, &head)?
+        }
+        // Text may lack the comments that it is known by; a binary format has its magic number.
+        (Some(format), Content::Unknown) if detect::is_text(format) => {
+            walk_dump(&mut stream, format, known, &head)?
+        }
+        (Some(format), _) => return Err(not_the_stated(format)),
         (None, Content::Unknown) => {
             return Err(fault(Reason::UnsupportedFormat, "the content is of no format that is known"));
         }
     };
+    if let Some(format) =
+        known.format.filter(|format| walked.databases.iter().any(|(d, _)| d.format != *format))
+    {
+        return Err(not_the_stated(format));
+    }
     let hashing = stream.into_inner();
     (walked.sha256, walked.bytes) = (hashing.hasher.finish(), hashing.bytes);
     for (database, place) in &mut walked.databases {
@@ -87,6 +100,11 @@ pub(super) fn walk(decoded: impl Read, known: &Known) -> Result<Walked> {
         }
     }
     Ok(walked)
+}
+
+/// The fault for content that is not of the format that the request states.
+pub(super) fn not_the_stated(format: DumpFormat) -> Fault {
+    fault(Reason::UnsupportedFormat, format!("the content is not the {format:?} that was stated"))
 }
 
 /// The scanner that takes the inventory of a dump.

@@ -65,7 +65,7 @@ fn examine_gcm(opened: &Opened<'_>, seal: &WholeFileSeal) -> Result<Examined> {
     };
     // The likely key gets the one reading that is needed anyway; only if it does not fit, or nothing
     // makes one key likelier than the others, the tags of all are computed in a reading of its own.
-    let guess = candidates.len() == 1 || !opened.request.keys.is_discovered(likely.0, id);
+    let guess = opened.request.keys.has_favourite(id);
     if guess {
         match pass(opened, &unseal(likely.1)) {
             Ok(pass) => return Ok(done(likely, pass)),
@@ -155,18 +155,18 @@ fn read(opened: &Opened<'_>, unseal: &Unseal, metered: &Metered) -> Result<(Seal
     let plain = unseal.open(stored, OnMismatch::KeyInDoubt)?;
     let sealed = Shared::new(plain, Stage::Decrypt, Reason::CorruptBackup);
     let stream: Box<dyn BufRead + Send> = threaded("decrypt", sealed.clone());
-    let outcome = decode_and_walk(opened, stream);
+    let outcome = decode_and_walk(opened, stream, !matches!(unseal, Unseal::Plain));
     Ok((sealed, outcome))
 }
 
-fn decode_and_walk(opened: &Opened<'_>, stream: Box<dyn BufRead + Send>) -> Result<Decoded> {
+fn decode_and_walk(opened: &Opened<'_>, stream: Box<dyn BufRead + Send>, sealed: bool) -> Result<Decoded> {
     let mut stream = Peek::new(stream);
     let head = stream.peek(18).map_err(|error| {
         Fault::from_io(error, Stage::Download, Reason::SourceUnavailable, "failed to read the backup")
     })?;
     let codec = choose_codec(opened, head)?;
     let window_bytes = codec.window_bytes(head);
-    let decoded = open_codec(codec, stream, opened.request.options.limits)?;
+    let decoded = open_codec(codec, stream, opened.limits(sealed))?;
     Ok(Decoded { codec, window_bytes, walked: walk(decoded, &known(opened))? })
 }
 
@@ -220,6 +220,7 @@ fn finish(opened: &Opened<'_>, pass: Pass, seal: (Unseal, Option<Encryption>)) -
     {
         warnings.push(format!("the sidecar says {stated:?}, but the content is a {found:?} backup"));
     }
+    let limits = opened.limits(encryption.is_some());
     let proof =
         if encryption.is_some() { Some(Proof::Tag) } else { opened.expected().map(|_| Proof::Checksum) };
     let stated_version = sidecar.as_ref().and_then(|sidecar| sidecar.engine_version.clone());
@@ -241,6 +242,6 @@ fn finish(opened: &Opened<'_>, pass: Pass, seal: (Unseal, Option<Encryption>)) -
         databases,
         files: None,
         warnings,
-        layout: Layout::Whole { region, unseal, places, limits: opened.request.options.limits },
+        layout: Layout::Whole { region, unseal, places, limits },
     }
 }

@@ -9,10 +9,10 @@ mod memory;
 pub mod open;
 mod options;
 mod told;
+mod watchdog;
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -31,12 +31,13 @@ use crate::runner::keys::KeyRing;
 use crate::runner::meter::sha256;
 use crate::runner::read::{Examined, Request, examine, read_sidecar};
 use crate::runner::select;
-use crate::runner::source::{Artifact, Store};
+use crate::runner::source::{Artifact, ObjectStat, Store};
 
 use self::consent::Consent;
 use self::options::options;
 use self::told::not_held;
 pub use self::told::{backup_report, failure};
+use self::watchdog::Watchdog;
 
 /// What a person is asked before data is replaced.
 #[derive(Clone, Debug)]
@@ -76,46 +77,19 @@ pub fn run(plan: &RestorePlan, parts: Parts<'_>) -> RestoreReport {
     run.finish(result)
 }
 
-/// Stops the run when its time is over.
-struct Watchdog {
-    stop: Option<std::sync::mpsc::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Watchdog {
-    fn start(context: &Context, timeout: std::time::Duration) -> Self {
-        let (stop, stopped) = channel::<()>();
-        let cancel = context.cancel.clone();
-        let spawned = thread::Builder::new().name("deadline".into()).spawn(move || {
-            if stopped.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
-                cancel.expire();
-            }
-        });
-        Self { stop: Some(stop), thread: spawned.ok() }
-    }
-}
-
-impl Drop for Watchdog {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // The thread cannot panic; there is nothing to learn from it.
-            let _ = thread.join();
-        }
-    }
-}
-
 struct Run<'a, 'p> {
     plan: &'a RestorePlan,
     parts: Parts<'p>,
     begun: Instant,
+    /// The backup as it was looked at first: what is shown, confirmed and read is this one object.
+    stat: Option<ObjectStat>,
     report: RestoreReport,
 }
 
 impl<'a, 'p> Run<'a, 'p> {
     fn new(plan: &'a RestorePlan, parts: Parts<'p>) -> Self {
         let report = RestoreReport::begun(&plan.namespace, &plan.name, parts.now);
-        Self { plan, parts, begun: Instant::now(), report }
+        Self { plan, parts, begun: Instant::now(), stat: None, report }
     }
 
     /// Times a step; the time counts when the step fails, too.
@@ -175,7 +149,11 @@ impl<'a, 'p> Run<'a, 'p> {
     fn resolve(&mut self) -> Result<Artifact> {
         let path = match &self.plan.backup.selector {
             Selector::Path(path) => path.clone(),
-            Selector::Latest(wanted) => select::latest(self.parts.store.as_ref(), wanted, self.parts.now)?,
+            Selector::Latest(wanted) => {
+                let chosen = select::latest(self.parts.store.as_ref(), wanted, self.parts.now)?;
+                self.report.warnings.extend(chosen.warnings);
+                chosen.path
+            }
         };
         let artifact = Artifact { store: Arc::clone(&self.parts.store), path };
         // Known this early so that a refusal can name what would be restored.
@@ -196,6 +174,7 @@ impl<'a, 'p> Run<'a, 'p> {
             engine: None,
             engine_version: None,
         });
+        self.stat = Some(stat);
         Ok(artifact)
     }
 
@@ -207,7 +186,7 @@ impl<'a, 'p> Run<'a, 'p> {
             engine: target.engine().name().to_owned(),
             version: survey.version.clone(),
             place: survey.target.clone(),
-            plan_token: plan_token(artifact, &survey)?,
+            plan_token: plan_token(artifact, self.stat.as_ref(), &survey),
             confirmation_required: false,
             space: None,
             databases: vec![DatabaseReport {
@@ -255,8 +234,8 @@ impl<'a, 'p> Run<'a, 'p> {
     fn examine(&mut self, artifact: &Artifact) -> Result<Examined> {
         let options = options(self.plan)?;
         let context = self.parts.context.clone();
-        let examined =
-            examine(Request { artifact, keys: &self.parts.keys, options: &options, context: &context })?;
+        let (stat, keys) = (self.stat.as_ref(), &self.parts.keys);
+        let examined = examine(Request { artifact, stat, keys, options: &options, context: &context })?;
         if self.plan.backup.format == Format::DBackup && !examined.dbackup {
             let message = format!("{} is not a backup made by DBackup", artifact.describe());
             return Err(Fault::new(Stage::Inspect, Reason::UnsupportedFormat, message));
@@ -318,20 +297,33 @@ impl<'a, 'p> Run<'a, 'p> {
 
     fn preflight(&mut self, examined: &Examined, entry: &DatabaseEntry) -> Result<()> {
         memory::check(examined, entry)?;
-        if self.plan.mode == Mode::Restore {
-            let now = self.parts.now;
-            let removed = self.engine()?.drop_expired(now);
-            self.report
-                .warnings
-                .extend(removed.into_iter().map(|name| format!("removed {name}, whose time was over")));
-        }
-        let findings = self.engine()?.preflight(entry)?;
+        // Kept copies go only when all else fits, and for want of room only if it is the one obstacle.
+        let findings = match self.engine()?.preflight(entry) {
+            Err(fault) if fault.reason == Reason::NoRoom && self.drop_expired()? => {
+                self.engine()?.preflight(entry)?
+            }
+            result => result?,
+        };
+        self.drop_expired()?;
         self.report.warnings.extend(findings.notes);
         self.report.warnings.extend(entry.facts.warnings.iter().cloned());
         if let Some(target) = &mut self.report.target {
             target.space = findings.space.map(|space| SpaceReport { needed: space.needed, free: space.free });
         }
         Ok(())
+    }
+
+    /// Removes kept copies whose time is over; whether there were any. Only a real run does.
+    fn drop_expired(&mut self) -> Result<bool> {
+        if self.plan.mode != Mode::Restore {
+            return Ok(false);
+        }
+        let now = self.parts.now;
+        let removed = self.engine()?.drop_expired(now);
+        let any = !removed.is_empty();
+        let told = removed.into_iter().map(|name| format!("removed {name}, whose time was over"));
+        self.report.warnings.extend(told);
+        Ok(any)
     }
 
     fn load(&mut self, examined: &Examined, index: usize) -> Result<()> {
@@ -344,10 +336,9 @@ impl<'a, 'p> Run<'a, 'p> {
     }
 
     fn record_verified(&mut self, entry: &DatabaseEntry, verified: Verified) {
-        let expected = |table: &str| {
-            let tables = entry.facts.tables.as_ref()?;
-            tables.iter().find(|counted| counted.name == table).map(|counted| counted.rows)
-        };
+        let counted: HashMap<&str, u64> =
+            entry.facts.tables.iter().flatten().map(|table| (table.name.as_str(), table.rows)).collect();
+        let expected = |table: &str| counted.get(table).copied();
         if let Some(row) = self.report_row() {
             row.tables = Some(verified.tables.len() as u64);
             row.rows = Some(verified.tables.iter().map(|table| table.rows).sum());
@@ -398,8 +389,8 @@ fn no_database(name: &str) -> Fault {
 }
 
 /// What identifies a plan: the pinned backup, the target as it was seen, and what would be done.
-fn plan_token(artifact: &Artifact, survey: &Survey) -> Result<String> {
-    let pin = artifact.store.stat(&artifact.path)?.pin;
+fn plan_token(artifact: &Artifact, stat: Option<&ObjectStat>, survey: &Survey) -> String {
+    let pin = stat.map(|stat| &stat.pin);
     let text = format!("{} {pin:?} {} {} {:?}", artifact.path, survey.target, survey.identity, survey.action);
-    Ok(hex::encode(sha256(text.as_bytes()).get(..8).unwrap_or_default()))
+    hex::encode(sha256(text.as_bytes()).get(..8).unwrap_or_default())
 }

@@ -1,12 +1,14 @@
 //! A local folder: a mounted volume, or a folder of this machine.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 
 use super::{ListedObject, ObjectStat, Pin, Store};
 use crate::reason::Reason;
@@ -56,7 +58,12 @@ impl Folder {
     }
 
     fn open_regular(&self, path: &str) -> Result<(File, ObjectStat)> {
-        let file = File::open(self.resolve(path)?).map_err(|error| self.fault(error, path))?;
+        // Without O_NONBLOCK a named pipe in the place of a backup would block for ever.
+        let file = File::options()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(self.resolve(path)?)
+            .map_err(|error| self.fault(error, path))?;
         let metadata = file.metadata().map_err(|error| self.fault(error, path))?;
         if !metadata.is_file() {
             let message = format!("{path} in {} is not a file", self.root.display());
@@ -107,6 +114,8 @@ impl Store for Folder {
 
     fn list(&self, prefix: &str, limit: usize) -> Result<Vec<ListedObject>> {
         let mut found = Vec::new();
+        // Links may lead in circles: no folder is looked through twice.
+        let mut visited = HashSet::new();
         let mut waiting = vec![(self.root.clone(), String::new(), 0_usize)];
         while let Some((folder, below, depth)) = waiting.pop() {
             let entries = folder
@@ -120,7 +129,9 @@ impl Store for Folder {
                 // What vanishes between the two calls is not in the listing.
                 let Ok(metadata) = entry.path().metadata() else { continue };
                 let leads_there = path.starts_with(prefix) || prefix.starts_with(&format!("{path}/"));
-                if metadata.is_dir() && leads_there && depth < MAX_DEPTH {
+                let to_visit = metadata.is_dir() && leads_there && depth < MAX_DEPTH;
+                if to_visit && visited.insert((metadata.dev(), metadata.ino())) {
+                    check_limit(visited.len(), limit, &self.describe())?;
                     waiting.push((entry.path(), path, depth + 1));
                 } else if metadata.is_file() && path.starts_with(prefix) {
                     found.push(ListedObject {
@@ -236,5 +247,24 @@ mod tests {
             folder.list("shop/", 10).unwrap().into_iter().map(|row| (row.path, row.size)).collect();
         assert_eq!(rows, [("shop/a.sql".to_owned(), 2), ("shop/b.sql".to_owned(), 1)]);
         assert_eq!(folder.list("", 2).unwrap_err().reason, Reason::LimitExceeded);
+    }
+
+    #[test]
+    fn pipes_and_circles_of_links_do_not_hang() {
+        let (root, folder) = folder_with(&[("shop/a.sql", "1")]);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            root.path().join("pipe"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert_eq!(folder.stat("pipe").unwrap_err().reason, Reason::SourceNotFound);
+        for name in ["a", "b", "shop/c"] {
+            std::os::unix::fs::symlink(root.path(), root.path().join(name)).unwrap();
+        }
+        let rows = folder.list("", 1000).unwrap();
+        assert!(rows.len() <= 3, "{rows:?}");
     }
 }

@@ -16,7 +16,7 @@ use crate::runner::codec::Codec;
 use crate::runner::fault::{Fault, Result, Stage};
 
 /// Most entries of one archive: what fits beside the pipeline in the promised memory.
-pub const MAX_ENTRIES: usize = 1_000_000;
+pub const MAX_ENTRIES: usize = 400_000;
 /// Most databases of one archive.
 pub const MAX_DATABASES: usize = 10_000;
 /// Most other archives of the chain.

@@ -154,7 +154,7 @@ impl Sidecar {
                 Some(RawDatabases::Names(names) | RawDatabases::Counted { names }) => names,
                 None => Vec::new(),
             },
-            timestamp: raw.timestamp.and_then(|text| text.parse().ok()),
+            timestamp: raw.timestamp.map(|text| timestamp(&text)).transpose()?,
             compression: raw.compression.as_deref().map(codec).transpose()?,
             encryption: raw.encryption.filter(|seal| seal.enabled).map(whole_file_seal).transpose()?,
             checksum: raw.checksum.map(|text| hex_bytes(&text, "the sidecar's checksum")).transpose()?,
@@ -165,6 +165,10 @@ impl Sidecar {
             backup_type: raw.backup_type,
         })
     }
+}
+
+fn timestamp(text: &str) -> Result<Timestamp> {
+    text.parse().map_err(|_| corrupt(format!("the sidecar's timestamp {text:?} is not one")))
 }
 
 /// DBackup's name of a compression.
@@ -232,6 +236,7 @@ mod tests {
             (r#"{"version":"1.0","sourceType":"SYSTEM"}"#, UnsupportedFormat),
             (r#"{"version":1,"compression":"LZMA"}"#, UnsupportedFormat),
             (r#"{"version":1,"checksum":"abc"}"#, CorruptBackup),
+            (r#"{"version":1,"timestamp":"yesterday"}"#, CorruptBackup),
             (r#"{"version":1,"encryption":{"enabled":true,"iv":"00"}}"#, CorruptBackup),
             (r#"{"version":1,"encryption":{"enabled":true,"iv":"zz","authTag":"00"}}"#, CorruptBackup),
             (r#"{"version":1,"encryption":{"enabled":true,"algorithm":"aes-128-cbc"}}"#, UnsupportedFormat),

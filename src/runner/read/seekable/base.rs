@@ -33,7 +33,7 @@ pub(super) fn prove(opened: &Opened<'_>, base: &Base) -> Result<Option<String>> 
         }
         Err(fault) => return Err(fault),
     };
-    let request = Request { artifact: &artifact, ..opened.request };
+    let request = Request { artifact: &artifact, stat: None, ..opened.request };
     let base_opened = Opened { request, stat, sidecar: None };
     let keys = base_keys(&base_opened)?;
     prove_parts(&base_opened, base, keys.as_ref())?;

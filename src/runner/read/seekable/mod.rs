@@ -10,7 +10,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::chain::threaded;
-use super::walk::walk_entry;
+use super::walk::{not_the_stated, walk_entry};
 use super::{Encryption, Examined, Layout, Opened, Scope};
 use crate::reason::Reason;
 use crate::runner::codec::Codec;
@@ -58,14 +58,34 @@ pub(super) fn examine(opened: &Opened<'_>, head: &Head) -> Result<Examined> {
     };
     let by_ranges = opened.request.options.scope != Scope::Everything
         && opened.request.options.checksum.is_none()
+        && !wanted.is_empty()
         && wanted.iter().all(self_proven);
     let mut examined = if by_ranges {
         examine_ranges(opened, head, archive, &wanted)?
     } else {
         examine_all(opened, head, archive, &wanted)?
     };
+    check_stated(opened, &examined)?;
     examined.warnings.sort();
     Ok(examined)
+}
+
+/// Holds what the request states of format and compression against what the databases are.
+fn check_stated(opened: &Opened<'_>, examined: &Examined) -> Result<()> {
+    let options = &opened.request.options;
+    if let Some(format) =
+        options.format.filter(|format| examined.databases.iter().any(|d| d.format != *format))
+    {
+        return Err(not_the_stated(format));
+    }
+    let Layout::Seekable { places, .. } = &examined.layout else { return Ok(()) };
+    match options.compression {
+        Some(stated) if places.iter().any(|(_, part)| part.codec != stated) => {
+            let message = format!("the content is not the {} stream that was stated", stated.name());
+            Err(Fault::new(Stage::Decompress, Reason::UnsupportedFormat, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The databases that the request is about.

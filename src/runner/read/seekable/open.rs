@@ -18,6 +18,8 @@ use crate::runner::read::{Encryption, Opened};
 
 /// The index member's name.
 pub(super) const INDEX_NAME: &str = "index";
+/// Most bytes that are read to find the first member.
+const HEAD_LIMIT_BYTES: u64 = 192 * 1024;
 /// Largest stored index.
 const INDEX_LIMIT_BYTES: u64 = 512 << 20;
 /// How far from the end the index member is looked for where no sidecar tells its size.
@@ -37,7 +39,12 @@ pub(in crate::runner::read) fn head(opened: &Opened<'_>) -> Result<Option<Head>>
     if !tar::is_tar(&head) {
         return if stated { Err(not_one()) } else { Ok(None) };
     }
-    let first = TarReader::new(&head[..]).next_member()?;
+    // Extension records may stand before the first member.
+    let head = opened.bytes(0..size.min(HEAD_LIMIT_BYTES))?;
+    let first = match TarReader::new(&head[..]).next_member() {
+        Err(fault) if fault.reason == Reason::Truncated && !stated => return Ok(None),
+        first => first?,
+    };
     let Some(first) =
         first.filter(|member| member.name == manifest::NAME && member.size <= manifest::LIMIT_BYTES)
     else {
