@@ -116,7 +116,7 @@ fuzz_target!(|data: &[u8]| {
         ..Options::default()
     };
     let context = Context::default();
-    let request = Request { artifact: &artifact, keys: &KEYS, options: &options, context: &context };
+    let request = Request { artifact: &artifact, stat: None, keys: &KEYS, options: &options, context: &context };
     let examined = match examine(request) {
         Ok(examined) => examined,
         Err(fault) => {

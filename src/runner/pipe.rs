@@ -12,7 +12,7 @@ use std::thread;
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
 
-/// Bytes per buffer: the fastest of the measured sizes (docs/performance.md).
+/// Bytes per buffer: the fastest of the measured sizes (docs/results).
 pub const BUFFER_BYTES: usize = 256 * 1024;
 /// Buffers on their way between two stages.
 const DEPTH: usize = 4;

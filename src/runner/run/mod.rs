@@ -29,6 +29,7 @@ use crate::runner::inventory::{DatabaseEntry, SourceEngine};
 use crate::runner::journal::Touched;
 use crate::runner::keys::KeyRing;
 use crate::runner::meter::sha256;
+use crate::runner::progress::Progress;
 use crate::runner::read::{Examined, Request, examine, read_sidecar};
 use crate::runner::select;
 use crate::runner::source::{Artifact, ObjectStat, Store};
@@ -328,9 +329,8 @@ impl<'a, 'p> Run<'a, 'p> {
 
     fn load(&mut self, examined: &Examined, index: usize) -> Result<()> {
         let Some(entry) = examined.databases.get(index) else { return Err(no_database("")) };
-        let context = self.parts.context.clone();
-        let name = entry.name.clone().unwrap_or_default();
-        context.progress.begin(Stage::Restore, format!("restoring {name}"), examined.bytes_to_read(index));
+        // The engine tells the progress of a load; counting what is read for it would count twice.
+        let context = Context { progress: Progress::default(), ..self.parts.context.clone() };
         let mut dump = examined.open_database(index, &context)?;
         self.engine()?.load(entry, &mut *dump)
     }

@@ -33,7 +33,13 @@ fn upload(folder: &Path, bucket: &Bucket, prefix: &str) {
 fn examine_in(store: &Arc<dyn Store>, path: &str) -> Result<Examined, Fault> {
     let artifact = Artifact { store: Arc::clone(store), path: path.to_owned() };
     let (keys, options) = (ring(&[PROFILE_A, PROFILE_B], true), Options::default());
-    examine(Request { artifact: &artifact, stat: None, keys: &keys, options: &options, context: &Context::default() })
+    examine(Request {
+        artifact: &artifact,
+        stat: None,
+        keys: &keys,
+        options: &options,
+        context: &Context::default(),
+    })
 }
 
 fn dump(examined: &Examined, index: usize) -> (Vec<u8>, Option<Fault>) {

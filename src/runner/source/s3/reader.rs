@@ -19,7 +19,7 @@ use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::fault::{Fault, Result, Stage};
 
-/// Bytes of one request: of the measured sizes the smallest that is not slower (docs/performance.md).
+/// Bytes of one request: of the measured sizes the smallest that is not slower (docs/results).
 const PART_BYTES: u64 = 4 * 1024 * 1024;
 /// Parts in memory at once, and so the most connections.
 const MAX_BUFFERS: usize = 8;
