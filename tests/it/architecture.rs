@@ -49,7 +49,19 @@ const RUNNER: &[Row] = &[
     ),
     (
         "run",
-        &["codec", "engine", "fault", "inventory", "journal", "keys", "meter", "read", "select", "source"],
+        &[
+            "codec",
+            "engine",
+            "fault",
+            "inventory",
+            "journal",
+            "keys",
+            "meter",
+            "progress",
+            "read",
+            "select",
+            "source",
+        ],
     ),
 ];
 
@@ -84,7 +96,7 @@ const WORDS: &[(&str, &str, &str, &str)] = &[
 /// Most lines of a file without its tests.
 const FILE_LIMIT_LINES: usize = 400;
 /// Files over the limit, which may shrink and not grow.
-const LONG_FILES: &[(&str, usize)] = &[("src/runner/run/mod.rs", 404)];
+const LONG_FILES: &[(&str, usize)] = &[];
 
 /// A source file without comments and tests.
 struct Source {

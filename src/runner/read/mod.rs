@@ -151,9 +151,10 @@ impl Examined {
     pub fn compression(&self) -> Option<Codec> {
         match &self.layout {
             Layout::Whole { .. } => Some(self.codec),
-            Layout::Seekable { .. } => {
+            Layout::Seekable { places, .. } => {
                 let archive = self.sidecar.as_ref().and_then(|sidecar| sidecar.archive.as_ref());
-                archive.and_then(|archive| archive.compression)
+                let stated = archive.and_then(|archive| archive.compression);
+                stated.or_else(|| places.first().map(|(_, part)| part.codec))
             }
         }
     }
