@@ -25,8 +25,8 @@ const FULL_LINE_BYTES: usize = 64;
 const NONCE_BYTES: usize = 16;
 /// Longest header that is read. One recipient takes about 100 bytes.
 const HEADER_LIMIT_BYTES: usize = 256 * 1024;
-/// Highest scrypt work factor that is tried: 4 GiB-seconds-class factors of a hostile header end
-/// as an error instead of a hang. The age tool itself accepts up to 22.
+/// Highest scrypt work factor that is tried, 1 GiB of memory; the age tool writes 18 (256 MiB). The
+/// header that states it is not authenticated.
 const MAX_WORK_FACTOR: u8 = 20;
 
 /// A key for age files.

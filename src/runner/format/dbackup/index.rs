@@ -2,7 +2,7 @@
 //! is sealed.
 //!
 //! It is read line by line and kept compactly, 24 to 56 bytes an entry, because an archive of files
-//! can have a million of them.
+//! can have hundreds of thousands of them.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
