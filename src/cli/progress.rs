@@ -75,9 +75,9 @@ impl View {
                     let style = ProgressStyle::with_template(template)
                         .unwrap_or_else(|_| ProgressStyle::default_bar());
                     bar.reset();
-                    bar.set_style(style.progress_chars("━╸─"));
                     bar.set_length(now.total);
                     bar.set_message(output::clean(&now.what));
+                    bar.set_style(style.progress_chars("━╸─"));
                 }
                 bar.set_position(if now.total > 0 { now.done.min(now.total) } else { now.done });
                 bar.tick();
