@@ -71,7 +71,8 @@ pub fn exit_codes_page() -> String {
     let mut text = String::from(
         "<!-- Generated from `src/cli/exit.rs`. Do not edit. -->\n# Exit codes\n\n\
          The code says on which side of the first write to an existing target a command ended. 1 is never\n\
-         used on purpose; 101 is a panic, which is a defect.\n\n| code | name | meaning |\n|---|---|---|\n",
+         used on purpose; 101 is a panic, which is a defect. 130 means that a second Ctrl-C ended it at once: what\n\
+         was left beside the target is removed by the next run on it.\n\n| code | name | meaning |\n|---|---|---|\n",
     );
     for (code, meaning) in ExitCode::ALL {
         let _ = writeln!(text, "| {} | {code:?} | {meaning} |", *code as u8);

@@ -1,13 +1,16 @@
 //! Ctrl-C and SIGTERM: the run is asked to stop at the next safe place.
 
 use std::sync::mpsc::channel;
-use std::thread;
+use std::{process, thread};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::output;
 use crate::runner::cancel::Cancel;
+
+/// Exit code after a second signal: the shell's own for a process that Ctrl-C ended.
+const ENDED_AT_ONCE: i32 = 130;
 
 /// Listens until it is dropped.
 pub struct Listening(Option<oneshot::Sender<()>>);
@@ -23,7 +26,7 @@ impl Drop for Listening {
 
 /// Sets `cancel` at the first signal. Returns when the signals are listened to.
 pub fn cancel_on_signal(cancel: &Cancel) -> Listening {
-    let (stop, stopped) = oneshot::channel::<()>();
+    let (stop, mut stopped) = oneshot::channel::<()>();
     let (ready, is_ready) = channel();
     let cancel = cancel.clone();
     let listen = move || {
@@ -38,9 +41,16 @@ pub fn cancel_on_signal(cancel: &Cancel) -> Listening {
             tokio::select! {
                 _ = interrupt.recv() => cancel.cancel(),
                 _ = terminate.recv() => cancel.cancel(),
+                _ = &mut stopped => return,
+            }
+            output::note("stopping at the next safe place … (once more ends it at once)");
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
                 _ = stopped => return,
             }
-            output::note("stopping at the next safe place …");
+            output::note("ended at once; the next run on this target removes what was left beside it");
+            process::exit(ENDED_AT_ONCE);
         });
     };
     // Without the thread the signals do what they do by default: end the process.
