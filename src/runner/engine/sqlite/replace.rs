@@ -79,7 +79,8 @@ pub(super) fn through_backup(job: &Job<'_>, existing: &Existing) -> Result<Optio
     let source = connect::open(&job.shadow(), Access::Immutable).map_err(|error| open(&error))?;
     let mut destination = connect::open(&target, Access::Write).map_err(|error| open(&error))?;
     destination.busy_timeout(BUSY_WAIT).map_err(|error| open(&error))?;
-    destination.execute_batch("PRAGMA synchronous=FULL;").map_err(|error| open(&error))?;
+    // The commit is the unlink of the rollback journal; only EXTRA makes that durable too.
+    destination.execute_batch("PRAGMA synchronous=EXTRA;").map_err(|error| open(&error))?;
     let replacement = Replacement { job, existing, raw: &raw, source: &source };
     let result = replacement.run(&mut destination);
     // Every connection goes before the raw handle does.
@@ -136,7 +137,10 @@ impl Replacement<'_> {
         if let Err(error) = copied {
             return Err(self.after_failure(&error, moment, previous.as_ref()));
         }
-        if let Err(mut fault) = self.compare(destination, moment) {
+        // SAFETY OF RESTORE: the shadow goes once this is done, so the names must be on disk before.
+        let folder = &self.job.place.folder;
+        let synced = files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error));
+        if let Err(mut fault) = synced.and_then(|()| self.compare(destination, moment)) {
             name_kept(&mut fault, previous.as_ref());
             return Err(fault);
         }
