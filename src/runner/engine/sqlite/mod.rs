@@ -172,7 +172,7 @@ impl Engine for Sqlite {
             DumpFormat::SQLiteDump => load::dump_text(&shadow, page_size, incoming, &self.context, &mut dump),
             _ => Err(preflight::wrong_engine(incoming.format)),
         };
-        self.loaded = Some(notes?);
+        self.loaded = Some(notes.map_err(|fault| connect::by_flag(fault, &self.context.cancel))?);
         Ok(())
     }
 
@@ -182,7 +182,8 @@ impl Engine for Sqlite {
             return Err(out_of_order("nothing was loaded"));
         };
         let shadow = place.shadow(&self.settings.run_id);
-        let mut verified = verify::verify(&shadow, self.settings.integrity, incoming, &self.context)?;
+        let mut verified = verify::verify(&shadow, self.settings.integrity, incoming, &self.context)
+            .map_err(|fault| connect::by_flag(fault, &self.context.cancel))?;
         verified.checks.extend(notes);
         self.verified = Some(verified.tables.clone());
         Ok(verified)
