@@ -172,21 +172,40 @@ pub(super) fn new_file_mode(folder_mode: u32) -> u32 {
     0o640 | (folder_mode & 0o020)
 }
 
+/// Device and number of the file at `path`; `None` where nothing is.
+pub(super) fn identity(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    Ok(look(path)?.map(|metadata| (metadata.dev(), metadata.ino())))
+}
+
 /// Moves `from` to `to` unless something is there (`AlreadyExists`). Where the file system cannot
-/// do that in one step, a hard link takes the new name before the old one goes.
+/// do that in one step, a hard link takes the new name; the old one may then stay.
 pub(super) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
-        }
+    moved(from, to, || match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_over(from, to),
         result => Ok(result?),
-    }
+    })
+}
+
+/// The move by a hard link. The file is in place once that is made, whatever becomes of its old name.
+fn link_over(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    let _ = fs::remove_file(from);
+    Ok(())
 }
 
 /// Moves `from` over `to`, which is known to be the file to replace.
 pub(super) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
-    Ok(rustix::fs::renameat(CWD, from, CWD, to)?)
+    moved(from, to, || Ok(rustix::fs::renameat(CWD, from, CWD, to)?))
+}
+
+/// Runs a move and takes its error for none where the file is at its new name all the same: the
+/// answer of a network file system can be lost, and the repeated request then fails.
+fn moved(from: &Path, to: &Path, action: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let file = identity(from)?;
+    match action() {
+        Err(error) if file.is_none() || identity(to).ok() != Some(file) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Removes a file; one that is not there is fine.
@@ -295,6 +314,25 @@ mod tests {
         remove(&to).unwrap();
         rename_no_replace(&from, &to).unwrap();
         assert_eq!((fs::read(&to).unwrap(), from.exists()), (b"new".to_vec(), false));
+    }
+
+    #[test]
+    fn a_move_that_happened_is_none_that_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let lost = || io::Error::other("the answer was lost");
+        fs::write(&from, "new").unwrap();
+        assert!(moved(&from, &to, || Err(lost())).is_err());
+        fs::write(&to, "old").unwrap();
+        assert!(moved(&from, &to, || Err(lost())).is_err());
+        moved(&from, &to, || fs::rename(&from, &to).and_then(|()| Err(lost()))).unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"new");
+        assert!(moved(&from, &to, || Err(lost())).is_err(), "nothing was there to move");
+        fs::write(&from, "newer").unwrap();
+        assert_eq!(link_over(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        remove(&to).unwrap();
+        link_over(&from, &to).unwrap();
+        assert_eq!((fs::read(&to).unwrap(), from.exists()), (b"newer".to_vec(), false));
     }
 
     #[test]

@@ -114,7 +114,12 @@ impl Job<'_> {
         };
         self.context.journal.touch();
         if let Err(error) = files::rename_over(&shadow, &target) {
-            self.context.journal.untouch();
+            match files::identity(&target) {
+                Ok(Some(found)) if found == (existing.device, existing.inode) => {
+                    self.context.journal.untouch();
+                }
+                _ => self.context.journal.doubt(),
+            }
             return Err(io_fault("replace", &target, error));
         }
         let synced = files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error));
