@@ -29,6 +29,7 @@ fn a_real_backup_of_dbackup_is_restored_to_an_absent_target_byte_by_byte() {
     assert_eq!(rows, [("item", 260), ("note", 65)]);
     assert_eq!(fs::read(bench.target()).unwrap(), bytes);
     assert_eq!(bench.files(), ["app.db"]);
+    assert_eq!(bench.context.journal.touched(), Touched::No);
     assert_eq!(fs::metadata(bench.target()).unwrap().mode() & 0o777, 0o640);
 }
 

@@ -75,6 +75,7 @@ impl Job<'_> {
         }
     }
 
+    /// One atomic move makes the target, so nothing that existed is touched.
     fn create(&self) -> Result<()> {
         let (target, shadow) = (self.target(), self.shadow());
         let folder = &self.place.folder;
@@ -82,16 +83,20 @@ impl Job<'_> {
         let folder_mode = fs::metadata(folder).map_err(|error| io_fault("look at", folder, error))?.mode();
         let mode = files::new_file_mode(folder_mode);
         dress(&shadow, mode, None).map_err(|error| io_fault("set the mode of", &shadow, error))?;
-        self.context.journal.touch();
         if let Err(error) = files::rename_no_replace(&shadow, &target) {
-            // The rename did not happen, so nothing is there that was not before.
-            self.context.journal.untouch();
             if error.kind() == io::ErrorKind::AlreadyExists {
                 return Err(self.changed("was created"));
             }
+            if files::identity(&target).is_err() {
+                self.context.journal.doubt();
+            }
             return Err(io_fault("create", &target, error));
         }
-        files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error))
+        files::sync_folder(folder).map_err(|error| {
+            // The new database is there, but a failed run must not say that nothing is.
+            self.context.journal.doubt();
+            io_fault("make durable what was created in", folder, error)
+        })
     }
 
     /// Renames over the old file. Its handle in applications stays on the old database.
