@@ -244,6 +244,11 @@ impl Lock {
         }
         Ok(None)
     }
+
+    /// Whether the lock still excludes others: its file may have been removed and made anew.
+    pub(super) fn is_held(&self) -> io::Result<bool> {
+        is_current(&self.file, &self.path)
+    }
 }
 
 fn is_current(file: &File, path: &Path) -> io::Result<bool> {
@@ -345,8 +350,10 @@ mod tests {
         assert!(!path.exists());
         let again = Lock::take(&path).unwrap().unwrap();
         // A person removed the file and a new run made its own: the old holder leaves that alone.
+        assert!(again.is_held().unwrap());
         fs::remove_file(&path).unwrap();
         let other = Lock::take(&path).unwrap().unwrap();
+        assert!(!again.is_held().unwrap() && other.is_held().unwrap());
         drop(again);
         assert!(path.exists() && Lock::take(&path).unwrap().is_none());
         drop(other);

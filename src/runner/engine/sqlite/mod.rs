@@ -126,6 +126,19 @@ impl Sqlite {
             _ => Err(out_of_order("the target was not surveyed")),
         }
     }
+
+    /// Before what the lock alone makes safe: whether it is still this run's.
+    fn recheck_lock(&self, stage: Stage) -> Result<()> {
+        let Some(lock) = &self.lock else { return Err(out_of_order("the target was not locked")) };
+        match lock.is_held() {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let message = format!("the lock of {} was taken from this run", self.settings.name);
+                Err(Fault::new(stage, Reason::TargetLocked, message))
+            }
+            Err(error) => Err(files::fault(stage, "failed to look at the target's lock", error)),
+        }
+    }
 }
 
 fn out_of_order(what: &str) -> Fault {
@@ -148,7 +161,12 @@ impl Engine for Sqlite {
     }
 
     fn drop_expired(&mut self, now: Timestamp) -> Vec<String> {
-        self.surveyed().map_or_else(|_| Vec::new(), |(place, _)| discard::remove_expired(place, now))
+        match self.surveyed() {
+            Ok((place, _)) if self.recheck_lock(Stage::Preflight).is_ok() => {
+                discard::remove_expired(place, now)
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn preflight(&mut self, incoming: &DatabaseEntry) -> Result<Findings> {
@@ -163,6 +181,7 @@ impl Engine for Sqlite {
         let shadow = place.shadow(&self.settings.run_id);
         let page_size = seen.page_size();
         let what = format!("loading {}", self.settings.name);
+        self.recheck_lock(Stage::Restore)?;
         discard::remove_dead(place);
         self.made.push(shadow.clone());
         self.context.progress.begin(Stage::Restore, what, incoming.bytes);
@@ -191,6 +210,7 @@ impl Engine for Sqlite {
 
     fn switch(&mut self) -> Result<Option<Previous>> {
         let part = self.surveyed()?.0.part(&self.settings.run_id);
+        self.recheck_lock(Stage::Switch)?;
         self.made.push(part);
         let (place, seen) = self.surveyed()?;
         let Some(tables) = self.verified.as_deref() else {
