@@ -25,6 +25,7 @@ mod values;
 mod verify;
 mod vtab;
 
+use std::cell::Cell;
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,6 +100,8 @@ pub struct Sqlite {
     notes: Vec<String>,
     /// Files that this run made and has to remove.
     made: Vec<PathBuf>,
+    /// The old database that a failed switch had already kept.
+    kept: Option<PathBuf>,
     /// What the load has to tell, once it is done.
     loaded: Option<Vec<String>>,
     verified: Option<Vec<LoadedTable>>,
@@ -115,6 +118,7 @@ impl Sqlite {
             seen: None,
             notes: Vec::new(),
             made: Vec::new(),
+            kept: None,
             loaded: None,
             verified: None,
         }
@@ -216,11 +220,17 @@ impl Engine for Sqlite {
         let Some(tables) = self.verified.as_deref() else {
             return Err(out_of_order("the loaded database was not verified"));
         };
-        switch::Job { place, seen, settings: &self.settings, context: &self.context, tables }.run()
+        let (settings, context) = (&self.settings, &self.context);
+        let job = switch::Job { place, seen, settings, context, tables, kept: Cell::default() };
+        let result = job.run();
+        let kept = job.kept.into_inner();
+        self.kept = kept.filter(|_| result.is_err());
+        result
     }
 
     fn discard(&mut self) -> Vec<String> {
-        let left = discard::remove_own(&mut self.made);
+        let mut left = discard::remove_own(&mut self.made);
+        left.extend(discard::remove_kept(&mut self.kept, self.context.journal.touched()));
         self.loaded = None;
         self.verified = None;
         self.lock = None;

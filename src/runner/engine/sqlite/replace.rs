@@ -130,7 +130,7 @@ impl Replacement<'_> {
         }
         let moment = self.look(data_version)?;
         let previous = self.keep(moment.wal)?;
-        self.job.context.cancel.check(Stage::Switch).inspect_err(|_| unkeep(previous.as_ref()))?;
+        self.job.context.cancel.check(Stage::Switch)?;
         self.job.context.journal.touch();
         let copied = self.copy(&backup);
         drop(backup);
@@ -223,6 +223,7 @@ impl Replacement<'_> {
         dress(&part, self.existing.mode, Some(self.existing.owner))
             .map_err(|error| io_fault("sync", &part, error))?;
         files::rename_no_replace(&part, &kept).map_err(|error| io_fault("name", &kept, error))?;
+        job.kept.set(Some(kept.clone()));
         let folder = &job.place.folder;
         files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error))?;
         let bytes = files::size(&kept).map_err(|error| io_fault("look at", &kept, error))?;
@@ -304,7 +305,6 @@ impl Replacement<'_> {
         let mut fault = sql(Reason::RestoreFailed, "replace", &target, error);
         if rolled_back {
             self.job.context.journal.untouch();
-            unkeep(previous);
             fault.message.push_str("; it was rolled back and the old database is whole");
         } else {
             self.job.context.journal.doubt();
@@ -346,17 +346,10 @@ impl Replacement<'_> {
 }
 
 /// Says in a fault where the old database is.
-fn name_kept(fault: &mut Fault, previous: Option<&Previous>) {
+pub(super) fn name_kept(fault: &mut Fault, previous: Option<&Previous>) {
     if let Some(previous) = previous {
         fault.message.push_str("; the old database is kept as ");
         fault.message.push_str(&previous.name);
-    }
-}
-
-/// Removes a kept copy of what is still there; one that stays is told by the next survey.
-fn unkeep(previous: Option<&Previous>) {
-    if let Some(previous) = previous {
-        let _ = files::remove(Path::new(&previous.name));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What SQLite must do for the replacement to be safe, shown on SQLite itself.
 
+use std::cell::Cell;
 use std::os::unix::fs::FileExt;
 
 use rusqlite::backup::StepResult;
@@ -61,6 +62,7 @@ impl Bench {
             settings: &self.settings,
             context: &self.context,
             tables: &self.tables,
+            kept: Cell::default(),
         };
         let raw = File::open(self.place.target()).unwrap();
         let source = connect::open(&self.place.shadow("r"), Access::Immutable).unwrap();
@@ -147,7 +149,12 @@ fn a_copy_that_fails_half_way_is_rolled_back_and_says_so() {
         let fault = bench.with(|replacement, destination| {
             // As a full volume would: the target may not grow to the new size.
             destination.execute_batch("PRAGMA max_page_count=300").unwrap();
-            replacement.run(destination).unwrap_err()
+            let fault = replacement.run(destination).unwrap_err();
+            // It is the engine's `discard` that removes it.
+            let kept = bench.folder.path().canonicalize().unwrap().join("app.db.reinstate-previous-1");
+            assert!(kept.exists(), "{mode}");
+            assert_eq!(replacement.job.kept.take(), Some(kept), "{mode}");
+            fault
         });
         assert_eq!(fault.reason, Reason::NoRoom, "{mode}: {}", fault.full_message());
         assert!(fault.message.contains("rolled back"), "{mode}: {fault}");
@@ -155,6 +162,5 @@ fn a_copy_that_fails_half_way_is_rolled_back_and_says_so() {
         let target = Connection::open(bench.place.target()).unwrap();
         let rows: i64 = target.query_row("SELECT count(*) FROM old", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 200, "{mode}");
-        assert!(!bench.folder.path().join("app.db.reinstate-previous-1").exists(), "{mode}");
     }
 }

@@ -1,6 +1,7 @@
 //! Puts the verified database in the target's place: an absent target by a rename that never
 //! replaces, an existing one through the backup API ([`super::replace`]) or, if asked for, by rename.
 
+use std::cell::Cell;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -24,6 +25,8 @@ pub(super) struct Job<'a> {
     pub(super) context: &'a Context,
     /// What was counted in the loaded database.
     pub(super) tables: &'a [LoadedTable],
+    /// The kept old database, from the moment it has its name.
+    pub(super) kept: Cell<Option<PathBuf>>,
 }
 
 pub(super) fn fault(reason: Reason, message: impl Into<String>) -> Fault {
@@ -125,7 +128,9 @@ impl Job<'_> {
                 }
                 _ => self.context.journal.doubt(),
             }
-            return Err(io_fault("replace", &target, error));
+            let mut fault = io_fault("replace", &target, error);
+            replace::name_kept(&mut fault, previous.as_ref());
+            return Err(fault);
         }
         let synced = files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error));
         drop(held);
@@ -150,6 +155,7 @@ impl Job<'_> {
         let (target, kept) = (self.target(), self.place.previous(label));
         fs::hard_link(&target, &kept)
             .map_err(|error| io_fault("keep the previous database as", &kept, error))?;
+        self.kept.set(Some(kept.clone()));
         Ok(Previous { name: kept.display().to_string(), bytes: existing.bytes })
     }
 }
