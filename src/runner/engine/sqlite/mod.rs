@@ -102,6 +102,7 @@ pub struct Sqlite {
     made: Vec<PathBuf>,
     /// The old database that a failed switch had already kept.
     kept: Option<PathBuf>,
+    switch_note: Option<&'static str>,
     /// What the load has to tell, once it is done.
     loaded: Option<Vec<String>>,
     verified: Option<Vec<LoadedTable>>,
@@ -119,6 +120,7 @@ impl Sqlite {
             notes: Vec::new(),
             made: Vec::new(),
             kept: None,
+            switch_note: None,
             loaded: None,
             verified: None,
         }
@@ -221,11 +223,17 @@ impl Engine for Sqlite {
             return Err(out_of_order("the loaded database was not verified"));
         };
         let (settings, context) = (&self.settings, &self.context);
-        let job = switch::Job { place, seen, settings, context, tables, kept: Cell::default() };
+        let (kept, note) = (Cell::default(), Cell::default());
+        let job = switch::Job { place, seen, settings, context, tables, kept, note };
         let result = job.run();
-        let kept = job.kept.into_inner();
+        let (kept, note) = (job.kept.into_inner(), job.note.into_inner());
         self.kept = kept.filter(|_| result.is_err());
+        self.switch_note = note;
         result
+    }
+
+    fn switch_notes(&mut self) -> Vec<String> {
+        self.switch_note.take().map(str::to_owned).into_iter().collect()
     }
 
     fn discard(&mut self) -> Vec<String> {

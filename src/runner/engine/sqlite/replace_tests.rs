@@ -63,6 +63,7 @@ impl Bench {
             context: &self.context,
             tables: &self.tables,
             kept: Cell::default(),
+            note: Cell::default(),
         };
         let raw = File::open(self.place.target()).unwrap();
         let source = connect::open(&self.place.shadow("r"), Access::Immutable).unwrap();
@@ -116,6 +117,72 @@ fn a_quiet_target_is_compared_after_the_switch_and_not_waved_through() {
             writer.execute("INSERT INTO new VALUES(1)", []).unwrap();
             assert_eq!(replacement.compare(destination, moment).unwrap(), Compared::WrittenSince, "{mode}");
         });
+    }
+}
+
+#[test]
+fn a_write_just_before_the_lock_does_not_end_the_comparison() {
+    for mode in MODES {
+        let bench = Bench::new(mode);
+        bench.with(|replacement, destination| {
+            let version = data_version(destination).unwrap();
+            let writer = Connection::open(bench.place.target()).unwrap();
+            writer.execute("INSERT INTO old VALUES(1)", []).unwrap();
+            let backup = Backup::new(replacement.source, destination).unwrap();
+            assert!(replacement.lock(&backup, &mut 1).unwrap());
+            let moment = replacement.look(version).unwrap();
+            replacement.copy(&backup).unwrap();
+            drop(backup);
+            assert_eq!(replacement.compare(destination, moment).unwrap(), Compared::Equal, "{mode}");
+        });
+    }
+}
+
+#[test]
+fn pages_of_another_size_are_compared_and_a_difference_is_found() {
+    for (page_size, differs) in [(512, false), (1024, false), (65536, false), (512, true), (65536, true)] {
+        let bench = Bench::new("DELETE");
+        let shadow = bench.place.shadow("r");
+        let sql = format!("PRAGMA page_size={page_size}; VACUUM;");
+        Connection::open(&shadow).unwrap().execute_batch(&sql).unwrap();
+        bench.with(|replacement, destination| {
+            let version = data_version(destination).unwrap();
+            let backup = Backup::new(replacement.source, destination).unwrap();
+            assert!(replacement.lock(&backup, &mut 1).unwrap());
+            let moment = replacement.look(version).unwrap();
+            replacement.copy(&backup).unwrap();
+            drop(backup);
+            if differs {
+                File::options().write(true).open(&shadow).unwrap().write_all_at(b"x", 200_000).unwrap();
+                let fault = replacement.compare(destination, moment).unwrap_err();
+                assert_eq!(fault.reason, Reason::VerificationFailed, "{page_size}");
+            } else {
+                assert_eq!(replacement.compare(destination, moment).unwrap(), Compared::Equal, "{page_size}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_comparison_that_an_application_forestalled_is_told() {
+    for mode in MODES {
+        for (written, told) in [(false, None), (true, Some(WRITTEN_SINCE))] {
+            let bench = Bench::new(mode);
+            bench.with(|replacement, destination| {
+                let version = data_version(destination).unwrap();
+                let backup = Backup::new(replacement.source, destination).unwrap();
+                assert!(replacement.lock(&backup, &mut 1).unwrap());
+                let moment = replacement.look(version).unwrap();
+                replacement.copy(&backup).unwrap();
+                drop(backup);
+                if written {
+                    let writer = Connection::open(bench.place.target()).unwrap();
+                    writer.execute("INSERT INTO new VALUES(1)", []).unwrap();
+                }
+                replacement.conclude(destination, moment).unwrap();
+                assert_eq!(replacement.job.note.take(), told, "{mode} {written}");
+            });
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Job<'a> {
     pub(super) tables: &'a [LoadedTable],
     /// The kept old database, from the moment it has its name.
     pub(super) kept: Cell<Option<PathBuf>>,
+    /// What a person should know of the switch.
+    pub(super) note: Cell<Option<&'static str>>,
 }
 
 pub(super) fn fault(reason: Reason, message: impl Into<String>) -> Fault {
