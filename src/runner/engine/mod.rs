@@ -163,6 +163,9 @@ pub trait Engine: Send {
     /// Puts the loaded database in the place of the old one; `touch`es the journal first.
     fn switch(&mut self) -> Result<Option<Previous>>;
 
+    /// What a person should know of the switch that just was; empty before it.
+    fn switch_notes(&mut self) -> Vec<String>;
+
     /// Removes what the run left beside the target; gives back what could not be removed.
     fn discard(&mut self) -> Vec<String>;
 }

@@ -355,6 +355,8 @@ impl<'a, 'p> Run<'a, 'p> {
     fn switch(&mut self) -> Result<()> {
         let until = open::keep_until(self.plan, self.parts.now);
         let previous = self.engine()?.switch()?;
+        let notes = self.engine()?.switch_notes();
+        self.report.warnings.extend(notes);
         if let Some(row) = self.report_row() {
             row.previous =
                 previous.map(|previous| PreviousReport { name: previous.name, until, bytes: previous.bytes });

@@ -29,6 +29,7 @@ fn a_real_backup_of_dbackup_is_restored_to_an_absent_target_byte_by_byte() {
     assert_eq!(rows, [("item", 260), ("note", 65)]);
     assert_eq!(fs::read(bench.target()).unwrap(), bytes);
     assert_eq!(bench.files(), ["app.db"]);
+    assert_eq!(bench.context.journal.touched(), Touched::No);
     assert_eq!(fs::metadata(bench.target()).unwrap().mode() & 0o777, 0o640);
 }
 
@@ -212,6 +213,38 @@ fn a_second_run_is_kept_away_until_the_first_one_discards() {
     second.survey().unwrap();
     drop(second);
     assert_eq!(bench.files(), ["app.db"]);
+}
+
+#[test]
+fn a_run_whose_lock_was_taken_away_removes_and_writes_nothing() {
+    let bench = Bench::new().existing(OLD);
+    let backup = Backup::of(NEW);
+    let dead = bench.folder.path().join(".app.db.reinstate-other.shadow");
+    for loaded in [false, true] {
+        let mut engine = bench.engine();
+        engine.survey().unwrap();
+        if loaded {
+            engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
+            engine.verify(&backup.entry).unwrap();
+        }
+        fs::remove_file(bench.folder.path().join(".app.db.reinstate-lock")).unwrap();
+        let mut other = bench.engine();
+        other.survey().unwrap();
+        fs::write(&dead, "the other run's").unwrap();
+        let fault = if loaded {
+            engine.switch().unwrap_err()
+        } else {
+            engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap_err()
+        };
+        assert_eq!(fault.reason, Reason::TargetLocked, "{loaded}: {fault}");
+        drop(engine);
+        assert!(dead.exists(), "{loaded}");
+        assert_eq!(other.survey().unwrap().holds.unwrap().tables, Some(1), "{loaded}");
+        drop(other);
+        assert_eq!(value::<i64>(&bench.target(), "SELECT sum(a) FROM old"), 6, "{loaded}");
+        assert_eq!(bench.files(), [".app.db.reinstate-other.shadow", "app.db"], "{loaded}");
+    }
+    assert_eq!(bench.context.journal.touched(), Touched::No);
 }
 
 #[test]

@@ -51,6 +51,12 @@ pub(super) fn equal_pages(one: &File, other: &File) -> io::Result<bool> {
     Ok(true)
 }
 
+/// The change counter in a header; 0 for an empty file, as SQLite counts.
+pub(super) fn change_counter(header: Option<&[u8; HEADER_BYTES]>) -> u32 {
+    let bytes = header.and_then(|header| header.get(24..28)).and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, u32::from_be_bytes)
+}
+
 fn mask(page: &mut [u8]) {
     for (at, byte) in page.iter_mut().take(HEADER_BYTES).enumerate() {
         if matches!(at, 18..=19 | 24..=31 | 40..=43 | 92..=99) {

@@ -117,6 +117,14 @@ pub(super) fn fault(stage: Stage, usual: Reason, what: &str, error: &Error) -> F
     Fault::new(stage, reason, what).caused_by(words)
 }
 
+/// The fault of a statement that the run's own flag ended, by what set the flag: it may be the deadline.
+pub(super) fn by_flag(fault: Fault, cancel: &Cancel) -> Fault {
+    if fault.reason != Reason::Interrupted {
+        return fault;
+    }
+    cancel.check(fault.stage).err().unwrap_or(fault)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +141,24 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let reader = open(&path, Access::Immutable).unwrap();
         assert!(reader.execute_batch("CREATE TABLE u(a)").is_err());
+    }
+
+    #[test]
+    fn an_ended_statement_is_told_by_what_ended_it() {
+        for (set, expected) in
+            [(Cancel::cancel as fn(&Cancel), Reason::Interrupted), (Cancel::expire, Reason::DeadlineExceeded)]
+        {
+            let cancel = Cancel::never();
+            let mut connection = Connection::open_in_memory().unwrap();
+            heed(&mut connection, &cancel).unwrap();
+            set(&cancel);
+            let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT count(*) FROM n";
+            let error = connection.query_row(sql, [], |_| Ok(())).unwrap_err();
+            let fault = fault(Stage::Verify, Reason::CorruptBackup, "failed to count", &error);
+            assert_eq!(by_flag(fault, &cancel).reason, expected);
+            let other = Fault::new(Stage::Verify, Reason::CorruptBackup, "failed to count");
+            assert_eq!(by_flag(other, &cancel).reason, Reason::CorruptBackup);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
 use super::files::{self, Place, SIDE_SUFFIXES, with_suffix};
+use crate::runner::journal::Touched;
 
 /// What a file beside a target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,16 @@ pub(super) fn remove_expired(place: &Place, now: Timestamp) -> Vec<String> {
     all.filter(|(path, _)| files::remove(path).is_ok()).map(|(path, _)| path.display().to_string()).collect()
 }
 
+/// Removes the copy that a failed switch kept of a target that was not touched; gives it back where
+/// it stays.
+pub(super) fn remove_kept(kept: &mut Option<PathBuf>, touched: Touched) -> Option<String> {
+    // SAFETY OF RESTORE: beside a target that may be changed it is the only old database.
+    if touched == Touched::No && kept.as_ref().is_none_or(|path| files::remove(path).is_ok()) {
+        *kept = None;
+    }
+    kept.as_ref().map(|path| path.display().to_string())
+}
+
 /// Removes this run's own files and SQLite's beside them; gives back those that stay.
 pub(super) fn remove_own(made: &mut Vec<PathBuf>) -> Vec<String> {
     let mut left = Vec::new();
@@ -150,6 +161,24 @@ mod tests {
         ] {
             assert_eq!(leftover("app.db", file), expected, "{file}");
         }
+    }
+
+    #[test]
+    fn a_kept_database_goes_with_a_failed_switch_only_where_the_target_is_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db.reinstate-previous-1");
+        fs::write(&path, "old").unwrap();
+        let mut kept = Some(path.clone());
+        for touched in [Touched::Yes, Touched::Unknown] {
+            assert_eq!(remove_kept(&mut kept, touched), Some(path.display().to_string()), "{touched:?}");
+            assert!(path.exists(), "{touched:?}");
+        }
+        assert_eq!(remove_kept(&mut kept, Touched::No), None);
+        assert!(!path.exists() && kept.is_none());
+        // What cannot be removed is told.
+        fs::create_dir(&path).unwrap();
+        kept = Some(path.clone());
+        assert_eq!(remove_kept(&mut kept, Touched::No), Some(path.display().to_string()));
     }
 
     #[test]

@@ -172,21 +172,40 @@ pub(super) fn new_file_mode(folder_mode: u32) -> u32 {
     0o640 | (folder_mode & 0o020)
 }
 
+/// Device and number of the file at `path`; `None` where nothing is.
+pub(super) fn identity(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    Ok(look(path)?.map(|metadata| (metadata.dev(), metadata.ino())))
+}
+
 /// Moves `from` to `to` unless something is there (`AlreadyExists`). Where the file system cannot
-/// do that in one step, a hard link takes the new name before the old one goes.
+/// do that in one step, a hard link takes the new name; the old one may then stay.
 pub(super) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
-        }
+    moved(from, to, || match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => link_over(from, to),
         result => Ok(result?),
-    }
+    })
+}
+
+/// The move by a hard link. The file is in place once that is made, whatever becomes of its old name.
+fn link_over(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    let _ = fs::remove_file(from);
+    Ok(())
 }
 
 /// Moves `from` over `to`, which is known to be the file to replace.
 pub(super) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
-    Ok(rustix::fs::renameat(CWD, from, CWD, to)?)
+    moved(from, to, || Ok(rustix::fs::renameat(CWD, from, CWD, to)?))
+}
+
+/// Runs a move and takes its error for none where the file is at its new name all the same: the
+/// answer of a network file system can be lost, and the repeated request then fails.
+fn moved(from: &Path, to: &Path, action: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let file = identity(from)?;
+    match action() {
+        Err(error) if file.is_none() || identity(to).ok() != Some(file) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Removes a file; one that is not there is fine.
@@ -224,6 +243,11 @@ impl Lock {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the lock still excludes others: its file may have been removed and made anew.
+    pub(super) fn is_held(&self) -> io::Result<bool> {
+        is_current(&self.file, &self.path)
     }
 }
 
@@ -298,6 +322,25 @@ mod tests {
     }
 
     #[test]
+    fn a_move_that_happened_is_none_that_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let lost = || io::Error::other("the answer was lost");
+        fs::write(&from, "new").unwrap();
+        assert!(moved(&from, &to, || Err(lost())).is_err());
+        fs::write(&to, "old").unwrap();
+        assert!(moved(&from, &to, || Err(lost())).is_err());
+        moved(&from, &to, || fs::rename(&from, &to).and_then(|()| Err(lost()))).unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"new");
+        assert!(moved(&from, &to, || Err(lost())).is_err(), "nothing was there to move");
+        fs::write(&from, "newer").unwrap();
+        assert_eq!(link_over(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        remove(&to).unwrap();
+        link_over(&from, &to).unwrap();
+        assert_eq!((fs::read(&to).unwrap(), from.exists()), (b"newer".to_vec(), false));
+    }
+
+    #[test]
     fn a_lock_excludes_until_it_is_dropped_and_then_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".a.reinstate-lock");
@@ -307,8 +350,10 @@ mod tests {
         assert!(!path.exists());
         let again = Lock::take(&path).unwrap().unwrap();
         // A person removed the file and a new run made its own: the old holder leaves that alone.
+        assert!(again.is_held().unwrap());
         fs::remove_file(&path).unwrap();
         let other = Lock::take(&path).unwrap().unwrap();
+        assert!(!again.is_held().unwrap() && other.is_held().unwrap());
         drop(again);
         assert!(path.exists() && Lock::take(&path).unwrap().is_none());
         drop(other);

@@ -25,6 +25,7 @@ mod values;
 mod verify;
 mod vtab;
 
+use std::cell::Cell;
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,6 +100,9 @@ pub struct Sqlite {
     notes: Vec<String>,
     /// Files that this run made and has to remove.
     made: Vec<PathBuf>,
+    /// The old database that a failed switch had already kept.
+    kept: Option<PathBuf>,
+    switch_note: Option<&'static str>,
     /// What the load has to tell, once it is done.
     loaded: Option<Vec<String>>,
     verified: Option<Vec<LoadedTable>>,
@@ -115,6 +119,8 @@ impl Sqlite {
             seen: None,
             notes: Vec::new(),
             made: Vec::new(),
+            kept: None,
+            switch_note: None,
             loaded: None,
             verified: None,
         }
@@ -124,6 +130,19 @@ impl Sqlite {
         match (&self.place, &self.seen, &self.lock) {
             (Some(place), Some(seen), Some(_)) => Ok((place, seen)),
             _ => Err(out_of_order("the target was not surveyed")),
+        }
+    }
+
+    /// Before what the lock alone makes safe: whether it is still this run's.
+    fn recheck_lock(&self, stage: Stage) -> Result<()> {
+        let Some(lock) = &self.lock else { return Err(out_of_order("the target was not locked")) };
+        match lock.is_held() {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let message = format!("the lock of {} was taken from this run", self.settings.name);
+                Err(Fault::new(stage, Reason::TargetLocked, message))
+            }
+            Err(error) => Err(files::fault(stage, "failed to look at the target's lock", error)),
         }
     }
 }
@@ -148,7 +167,12 @@ impl Engine for Sqlite {
     }
 
     fn drop_expired(&mut self, now: Timestamp) -> Vec<String> {
-        self.surveyed().map_or_else(|_| Vec::new(), |(place, _)| discard::remove_expired(place, now))
+        match self.surveyed() {
+            Ok((place, _)) if self.recheck_lock(Stage::Preflight).is_ok() => {
+                discard::remove_expired(place, now)
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn preflight(&mut self, incoming: &DatabaseEntry) -> Result<Findings> {
@@ -163,6 +187,7 @@ impl Engine for Sqlite {
         let shadow = place.shadow(&self.settings.run_id);
         let page_size = seen.page_size();
         let what = format!("loading {}", self.settings.name);
+        self.recheck_lock(Stage::Restore)?;
         discard::remove_dead(place);
         self.made.push(shadow.clone());
         self.context.progress.begin(Stage::Restore, what, incoming.bytes);
@@ -172,7 +197,7 @@ impl Engine for Sqlite {
             DumpFormat::SQLiteDump => load::dump_text(&shadow, page_size, incoming, &self.context, &mut dump),
             _ => Err(preflight::wrong_engine(incoming.format)),
         };
-        self.loaded = Some(notes?);
+        self.loaded = Some(notes.map_err(|fault| connect::by_flag(fault, &self.context.cancel))?);
         Ok(())
     }
 
@@ -182,7 +207,8 @@ impl Engine for Sqlite {
             return Err(out_of_order("nothing was loaded"));
         };
         let shadow = place.shadow(&self.settings.run_id);
-        let mut verified = verify::verify(&shadow, self.settings.integrity, incoming, &self.context)?;
+        let mut verified = verify::verify(&shadow, self.settings.integrity, incoming, &self.context)
+            .map_err(|fault| connect::by_flag(fault, &self.context.cancel))?;
         verified.checks.extend(notes);
         self.verified = Some(verified.tables.clone());
         Ok(verified)
@@ -190,16 +216,29 @@ impl Engine for Sqlite {
 
     fn switch(&mut self) -> Result<Option<Previous>> {
         let part = self.surveyed()?.0.part(&self.settings.run_id);
+        self.recheck_lock(Stage::Switch)?;
         self.made.push(part);
         let (place, seen) = self.surveyed()?;
         let Some(tables) = self.verified.as_deref() else {
             return Err(out_of_order("the loaded database was not verified"));
         };
-        switch::Job { place, seen, settings: &self.settings, context: &self.context, tables }.run()
+        let (settings, context) = (&self.settings, &self.context);
+        let (kept, note) = (Cell::default(), Cell::default());
+        let job = switch::Job { place, seen, settings, context, tables, kept, note };
+        let result = job.run();
+        let (kept, note) = (job.kept.into_inner(), job.note.into_inner());
+        self.kept = kept.filter(|_| result.is_err());
+        self.switch_note = note;
+        result
+    }
+
+    fn switch_notes(&mut self) -> Vec<String> {
+        self.switch_note.take().map(str::to_owned).into_iter().collect()
     }
 
     fn discard(&mut self) -> Vec<String> {
-        let left = discard::remove_own(&mut self.made);
+        let mut left = discard::remove_own(&mut self.made);
+        left.extend(discard::remove_kept(&mut self.kept, self.context.journal.touched()));
         self.loaded = None;
         self.verified = None;
         self.lock = None;

@@ -25,7 +25,7 @@ pub(super) struct Found {
     pub(super) statement: Statement,
     /// Line of its first word, from 1.
     pub(super) line: u64,
-    /// Bytes, leading white space not counted.
+    /// Bytes, white space and comments before it not counted.
     pub(super) bytes: u64,
 }
 
@@ -88,7 +88,10 @@ impl Splitter {
         }
         let step = self.lexer.step(input);
         let used = input.get(..step.consumed).unwrap_or_default();
-        if self.bytes > 0 || !step.blank {
+        if step.blank && self.head.is_empty() {
+            // What began like a token may have turned out to begin a comment.
+            self.bytes = 0;
+        } else {
             self.bytes += used.len() as u64;
         }
         self.line += used.iter().fold(0, |lines, byte| lines + u64::from(*byte == b'\n'));
@@ -306,8 +309,10 @@ impl<'a> Statements<'a> {
             let rest = self.buffer.get(self.position..self.length).unwrap_or_default();
             let (used, found) = self.splitter.step(rest)?;
             let part = rest.get(..used).unwrap_or_default();
-            if !self.text.is_empty() || !part.trim_ascii_start().is_empty() {
+            if found.is_some() || self.splitter.bytes > 0 {
                 self.text.extend_from_slice(part);
+            } else {
+                self.text.clear();
             }
             self.position += used;
             if found.is_some() {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::compare::{equal_pages, equal_rows};
+use super::compare::{change_counter, equal_pages, equal_rows};
 use super::connect::{self, Access};
 use super::files;
 use super::preflight::page_size_message;
@@ -35,6 +35,10 @@ const PAGES_PER_STEP: i32 = 1024;
 /// Bytes that are copied between two looks at the cancel flag.
 const COPY_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What is told where applications were faster than the comparison.
+const WRITTEN_SINCE: &str =
+    "an application used the database right after the switch, so its content was not compared once more";
+
 /// What a new database is compared by after the switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compared {
@@ -52,11 +56,20 @@ enum Attempt {
     Done(Option<Previous>),
 }
 
+/// What shows after the commit that nobody else wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quiet {
+    /// The file's change counter, which each commit under a rollback journal makes grow by one.
+    ChangeCounter(u32),
+    /// `PRAGMA data_version` of our connection, which every write of another one changes. It is read
+    /// before the lock is taken, so a change may also lie before the replacement.
+    DataVersion(i64),
+}
+
 /// What is known of the target at the moment its lock was taken.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
-    /// Changes with every write of another connection.
-    data_version: i64,
+    quiet: Quiet,
     /// Grows by one with the replacement.
     schema_version: i64,
     wal: bool,
@@ -79,7 +92,8 @@ pub(super) fn through_backup(job: &Job<'_>, existing: &Existing) -> Result<Optio
     let source = connect::open(&job.shadow(), Access::Immutable).map_err(|error| open(&error))?;
     let mut destination = connect::open(&target, Access::Write).map_err(|error| open(&error))?;
     destination.busy_timeout(BUSY_WAIT).map_err(|error| open(&error))?;
-    destination.execute_batch("PRAGMA synchronous=FULL;").map_err(|error| open(&error))?;
+    // The commit is the unlink of the rollback journal; only EXTRA makes that durable too.
+    destination.execute_batch("PRAGMA synchronous=EXTRA;").map_err(|error| open(&error))?;
     let replacement = Replacement { job, existing, raw: &raw, source: &source };
     let result = replacement.run(&mut destination);
     // Every connection goes before the raw handle does.
@@ -129,18 +143,29 @@ impl Replacement<'_> {
         }
         let moment = self.look(data_version)?;
         let previous = self.keep(moment.wal)?;
-        self.job.context.cancel.check(Stage::Switch).inspect_err(|_| unkeep(previous.as_ref()))?;
+        self.job.context.cancel.check(Stage::Switch)?;
         self.job.context.journal.touch();
         let copied = self.copy(&backup);
         drop(backup);
         if let Err(error) = copied {
             return Err(self.after_failure(&error, moment, previous.as_ref()));
         }
-        if let Err(mut fault) = self.compare(destination, moment) {
+        self.conclude(destination, moment).map_err(|mut fault| {
             name_kept(&mut fault, previous.as_ref());
-            return Err(fault);
-        }
+            fault
+        })?;
         Ok(Attempt::Done(previous))
+    }
+
+    /// After the commit: makes it durable and looks at what is there.
+    fn conclude(&self, destination: &Connection, moment: Moment) -> Result<()> {
+        // SAFETY OF RESTORE: the shadow goes once this is done, so the names must be on disk before.
+        let folder = &self.job.place.folder;
+        files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error))?;
+        if self.compare(destination, moment)? == Compared::WrittenSince {
+            self.job.note.set(Some(WRITTEN_SINCE));
+        }
+        Ok(())
     }
 
     /// Takes the lock that excludes writers; false where this backup can get it no more.
@@ -182,6 +207,11 @@ impl Replacement<'_> {
         self.job.check_identity(self.existing)?;
         let header = read_header(self.raw).map_err(|error| io_fault("read", &target, error))?;
         let wal = header.is_some_and(|header| header.get(19) == Some(&2));
+        let quiet = if wal {
+            Quiet::DataVersion(data_version)
+        } else {
+            Quiet::ChangeCounter(change_counter(header.as_ref()).wrapping_add(1))
+        };
         let read = || -> rusqlite::Result<(u64, i64)> {
             let reader = self.reader(wal)?;
             Ok((objects(&reader)?, reader.query_row("PRAGMA schema_version", [], |row| row.get(0))?))
@@ -191,7 +221,7 @@ impl Replacement<'_> {
         if self.existing.holds.is_none() && objects > 0 {
             return Err(self.job.changed("was empty and was filled"));
         }
-        Ok(Moment { data_version, schema_version, wal })
+        Ok(Moment { quiet, schema_version, wal })
     }
 
     /// A second connection to the target under the lock. Under a rollback journal the lock keeps
@@ -219,6 +249,7 @@ impl Replacement<'_> {
         dress(&part, self.existing.mode, Some(self.existing.owner))
             .map_err(|error| io_fault("sync", &part, error))?;
         files::rename_no_replace(&part, &kept).map_err(|error| io_fault("name", &kept, error))?;
+        job.kept.set(Some(kept.clone()));
         let folder = &job.place.folder;
         files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error))?;
         let bytes = files::size(&kept).map_err(|error| io_fault("look at", &kept, error))?;
@@ -300,7 +331,6 @@ impl Replacement<'_> {
         let mut fault = sql(Reason::RestoreFailed, "replace", &target, error);
         if rolled_back {
             self.job.context.journal.untouch();
-            unkeep(previous);
             fault.message.push_str("; it was rolled back and the old database is whole");
         } else {
             self.job.context.journal.doubt();
@@ -310,22 +340,27 @@ impl Replacement<'_> {
         fault
     }
 
-    /// Compares the target after the commit with what was loaded, unless others wrote since.
+    /// Compares the target after the commit with what was loaded; a difference counts unless others
+    /// wrote since.
     fn compare(&self, destination: &Connection, moment: Moment) -> Result<Compared> {
         let target = self.job.target();
         let failed = |error: &rusqlite::Error| sql(Reason::VerificationFailed, "read back", &target, error);
         let begin = || -> rusqlite::Result<bool> {
             destination.busy_timeout(AFTER_WAIT)?;
             destination.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;")?;
-            Ok(data_version(destination)? == moment.data_version)
+            match moment.quiet {
+                Quiet::DataVersion(before) => Ok(data_version(destination)? == before),
+                // The transaction just begun keeps writers from the header.
+                Quiet::ChangeCounter(ours) => {
+                    Ok(read_header(self.raw).is_ok_and(|header| change_counter(header.as_ref()) == ours))
+                }
+            }
         };
-        match begin() {
+        let quiet = match begin() {
             // An application is at work on the new database already.
             Err(error) if connect::is_busy(&error) => return Ok(Compared::WrittenSince),
-            Ok(false) => return Ok(Compared::WrittenSince),
-            Err(error) => return Err(failed(&error)),
-            Ok(true) => {}
-        }
+            result => result.map_err(|error| failed(&error))?,
+        };
         let equal = if moment.wal {
             equal_rows(destination, self.job.tables).map_err(|error| failed(&error))?
         } else {
@@ -333,6 +368,9 @@ impl Replacement<'_> {
             let loaded = File::open(&shadow).map_err(|error| io_fault("open", &shadow, error))?;
             equal_pages(self.raw, &loaded).map_err(|error| io_fault("read back", &target, error))?
         };
+        if !equal && !quiet {
+            return Ok(Compared::WrittenSince);
+        }
         if !equal {
             let message = format!("{} does not equal what was loaded after the switch", target.display());
             return Err(fault(Reason::VerificationFailed, message));
@@ -342,17 +380,10 @@ impl Replacement<'_> {
 }
 
 /// Says in a fault where the old database is.
-fn name_kept(fault: &mut Fault, previous: Option<&Previous>) {
+pub(super) fn name_kept(fault: &mut Fault, previous: Option<&Previous>) {
     if let Some(previous) = previous {
         fault.message.push_str("; the old database is kept as ");
         fault.message.push_str(&previous.name);
-    }
-}
-
-/// Removes a kept copy of what is still there; one that stays is told by the next survey.
-fn unkeep(previous: Option<&Previous>) {
-    if let Some(previous) = previous {
-        let _ = files::remove(Path::new(&previous.name));
     }
 }
 

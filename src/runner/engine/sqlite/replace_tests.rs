@@ -1,5 +1,6 @@
 //! What SQLite must do for the replacement to be safe, shown on SQLite itself.
 
+use std::cell::Cell;
 use std::os::unix::fs::FileExt;
 
 use rusqlite::backup::StepResult;
@@ -61,6 +62,8 @@ impl Bench {
             settings: &self.settings,
             context: &self.context,
             tables: &self.tables,
+            kept: Cell::default(),
+            note: Cell::default(),
         };
         let raw = File::open(self.place.target()).unwrap();
         let source = connect::open(&self.place.shadow("r"), Access::Immutable).unwrap();
@@ -118,6 +121,72 @@ fn a_quiet_target_is_compared_after_the_switch_and_not_waved_through() {
 }
 
 #[test]
+fn a_write_just_before_the_lock_does_not_end_the_comparison() {
+    for mode in MODES {
+        let bench = Bench::new(mode);
+        bench.with(|replacement, destination| {
+            let version = data_version(destination).unwrap();
+            let writer = Connection::open(bench.place.target()).unwrap();
+            writer.execute("INSERT INTO old VALUES(1)", []).unwrap();
+            let backup = Backup::new(replacement.source, destination).unwrap();
+            assert!(replacement.lock(&backup, &mut 1).unwrap());
+            let moment = replacement.look(version).unwrap();
+            replacement.copy(&backup).unwrap();
+            drop(backup);
+            assert_eq!(replacement.compare(destination, moment).unwrap(), Compared::Equal, "{mode}");
+        });
+    }
+}
+
+#[test]
+fn pages_of_another_size_are_compared_and_a_difference_is_found() {
+    for (page_size, differs) in [(512, false), (1024, false), (65536, false), (512, true), (65536, true)] {
+        let bench = Bench::new("DELETE");
+        let shadow = bench.place.shadow("r");
+        let sql = format!("PRAGMA page_size={page_size}; VACUUM;");
+        Connection::open(&shadow).unwrap().execute_batch(&sql).unwrap();
+        bench.with(|replacement, destination| {
+            let version = data_version(destination).unwrap();
+            let backup = Backup::new(replacement.source, destination).unwrap();
+            assert!(replacement.lock(&backup, &mut 1).unwrap());
+            let moment = replacement.look(version).unwrap();
+            replacement.copy(&backup).unwrap();
+            drop(backup);
+            if differs {
+                File::options().write(true).open(&shadow).unwrap().write_all_at(b"x", 200_000).unwrap();
+                let fault = replacement.compare(destination, moment).unwrap_err();
+                assert_eq!(fault.reason, Reason::VerificationFailed, "{page_size}");
+            } else {
+                assert_eq!(replacement.compare(destination, moment).unwrap(), Compared::Equal, "{page_size}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_comparison_that_an_application_forestalled_is_told() {
+    for mode in MODES {
+        for (written, told) in [(false, None), (true, Some(WRITTEN_SINCE))] {
+            let bench = Bench::new(mode);
+            bench.with(|replacement, destination| {
+                let version = data_version(destination).unwrap();
+                let backup = Backup::new(replacement.source, destination).unwrap();
+                assert!(replacement.lock(&backup, &mut 1).unwrap());
+                let moment = replacement.look(version).unwrap();
+                replacement.copy(&backup).unwrap();
+                drop(backup);
+                if written {
+                    let writer = Connection::open(bench.place.target()).unwrap();
+                    writer.execute("INSERT INTO new VALUES(1)", []).unwrap();
+                }
+                replacement.conclude(destination, moment).unwrap();
+                assert_eq!(replacement.job.note.take(), told, "{mode} {written}");
+            });
+        }
+    }
+}
+
+#[test]
 fn a_target_that_differs_from_what_was_loaded_is_found() {
     for mode in MODES {
         let mut bench = Bench::new(mode);
@@ -147,7 +216,12 @@ fn a_copy_that_fails_half_way_is_rolled_back_and_says_so() {
         let fault = bench.with(|replacement, destination| {
             // As a full volume would: the target may not grow to the new size.
             destination.execute_batch("PRAGMA max_page_count=300").unwrap();
-            replacement.run(destination).unwrap_err()
+            let fault = replacement.run(destination).unwrap_err();
+            // It is the engine's `discard` that removes it.
+            let kept = bench.folder.path().canonicalize().unwrap().join("app.db.reinstate-previous-1");
+            assert!(kept.exists(), "{mode}");
+            assert_eq!(replacement.job.kept.take(), Some(kept), "{mode}");
+            fault
         });
         assert_eq!(fault.reason, Reason::NoRoom, "{mode}: {}", fault.full_message());
         assert!(fault.message.contains("rolled back"), "{mode}: {fault}");
@@ -155,6 +229,5 @@ fn a_copy_that_fails_half_way_is_rolled_back_and_says_so() {
         let target = Connection::open(bench.place.target()).unwrap();
         let rows: i64 = target.query_row("SELECT count(*) FROM old", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 200, "{mode}");
-        assert!(!bench.folder.path().join("app.db.reinstate-previous-1").exists(), "{mode}");
     }
 }

@@ -181,3 +181,21 @@ impl Read for Trickle<'_> {
         Ok(count)
     }
 }
+
+#[test]
+fn comments_between_statements_are_neither_counted_nor_kept() {
+    let comment = "x".repeat(3 * 1024 * 1024);
+    let text = format!("-- {comment}\n /* {comment} */ CREATE TABLE t(a /* in */); -- {comment}\n/**/;");
+    for pieces in [1000, usize::MAX] {
+        let facts = scan_in(pieces, text.as_bytes()).unwrap();
+        assert_eq!(facts.largest_statement, 27, "in pieces of {pieces}");
+    }
+    let mut input = text.as_bytes();
+    let mut statements = Statements::new(&mut input);
+    for expected in ["CREATE TABLE t(a /* in */);", ";"] {
+        let found = statements.advance().unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(statements.text()), expected);
+        assert_eq!(found.bytes, expected.len() as u64, "{expected}");
+    }
+    assert!(statements.advance().unwrap().is_none());
+}

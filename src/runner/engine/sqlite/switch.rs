@@ -1,6 +1,7 @@
 //! Puts the verified database in the target's place: an absent target by a rename that never
 //! replaces, an existing one through the backup API ([`super::replace`]) or, if asked for, by rename.
 
+use std::cell::Cell;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -24,6 +25,10 @@ pub(super) struct Job<'a> {
     pub(super) context: &'a Context,
     /// What was counted in the loaded database.
     pub(super) tables: &'a [LoadedTable],
+    /// The kept old database, from the moment it has its name.
+    pub(super) kept: Cell<Option<PathBuf>>,
+    /// What a person should know of the switch.
+    pub(super) note: Cell<Option<&'static str>>,
 }
 
 pub(super) fn fault(reason: Reason, message: impl Into<String>) -> Fault {
@@ -75,6 +80,7 @@ impl Job<'_> {
         }
     }
 
+    /// One atomic move makes the target, so nothing that existed is touched.
     fn create(&self) -> Result<()> {
         let (target, shadow) = (self.target(), self.shadow());
         let folder = &self.place.folder;
@@ -82,16 +88,20 @@ impl Job<'_> {
         let folder_mode = fs::metadata(folder).map_err(|error| io_fault("look at", folder, error))?.mode();
         let mode = files::new_file_mode(folder_mode);
         dress(&shadow, mode, None).map_err(|error| io_fault("set the mode of", &shadow, error))?;
-        self.context.journal.touch();
         if let Err(error) = files::rename_no_replace(&shadow, &target) {
-            // The rename did not happen, so nothing is there that was not before.
-            self.context.journal.untouch();
             if error.kind() == io::ErrorKind::AlreadyExists {
                 return Err(self.changed("was created"));
             }
+            if files::identity(&target).is_err() {
+                self.context.journal.doubt();
+            }
             return Err(io_fault("create", &target, error));
         }
-        files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error))
+        files::sync_folder(folder).map_err(|error| {
+            // The new database is there, but a failed run must not say that nothing is.
+            self.context.journal.doubt();
+            io_fault("make durable what was created in", folder, error)
+        })
     }
 
     /// Renames over the old file. Its handle in applications stays on the old database.
@@ -114,8 +124,15 @@ impl Job<'_> {
         };
         self.context.journal.touch();
         if let Err(error) = files::rename_over(&shadow, &target) {
-            self.context.journal.untouch();
-            return Err(io_fault("replace", &target, error));
+            match files::identity(&target) {
+                Ok(Some(found)) if found == (existing.device, existing.inode) => {
+                    self.context.journal.untouch();
+                }
+                _ => self.context.journal.doubt(),
+            }
+            let mut fault = io_fault("replace", &target, error);
+            replace::name_kept(&mut fault, previous.as_ref());
+            return Err(fault);
         }
         let synced = files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error));
         drop(held);
@@ -140,6 +157,7 @@ impl Job<'_> {
         let (target, kept) = (self.target(), self.place.previous(label));
         fs::hard_link(&target, &kept)
             .map_err(|error| io_fault("keep the previous database as", &kept, error))?;
+        self.kept.set(Some(kept.clone()));
         Ok(Previous { name: kept.display().to_string(), bytes: existing.bytes })
     }
 }

@@ -1,6 +1,7 @@
 //! Looks at the loaded database before it may replace anything: SQLite's own check of every page,
 //! the rows of every table, and for dump text the comparison with the rows of the backup.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -157,28 +158,26 @@ fn count_rows(connection: &Connection) -> Result<Vec<LoadedTable>> {
 /// Compares the rows of a dump with those of the loaded database, in both directions.
 fn compare(expected: &[TableRows], loaded: &[LoadedTable]) -> Result<()> {
     let wrong = |message: String| Fault::new(Stage::Verify, Reason::VerificationFailed, message);
+    let by_name: BTreeMap<String, u64> =
+        loaded.iter().map(|table| (table.name.to_ascii_lowercase(), table.rows)).collect();
+    let mut surplus: BTreeMap<&str, u64> =
+        by_name.iter().filter(|(_, rows)| **rows > 0).map(|(name, rows)| (name.as_str(), *rows)).collect();
     for table in expected {
-        let found = loaded.iter().find(|found| found.name.eq_ignore_ascii_case(&table.name));
-        match found {
-            Some(found) if found.rows == table.rows => {}
-            Some(found) => {
-                let message = format!(
-                    "the table {:?} holds {} rows, the backup {}",
-                    table.name, found.rows, table.rows
-                );
+        let name = table.name.to_ascii_lowercase();
+        surplus.remove(name.as_str());
+        match by_name.get(&name) {
+            Some(rows) if *rows == table.rows => {}
+            Some(rows) => {
+                let message =
+                    format!("the table {:?} holds {rows} rows, the backup {}", table.name, table.rows);
                 return Err(wrong(message));
             }
             None => return Err(wrong(format!("the table {:?} of the backup was not loaded", table.name))),
         }
     }
-    for found in loaded.iter().filter(|found| found.rows > 0) {
-        if !expected.iter().any(|table| table.name.eq_ignore_ascii_case(&found.name)) {
-            let message =
-                format!("the table {:?} holds {} rows, the backup has none", found.name, found.rows);
-            return Err(wrong(message));
-        }
-    }
-    Ok(())
+    surplus.first_key_value().map_or(Ok(()), |(name, rows)| {
+        Err(wrong(format!("the table {name:?} holds {rows} rows, the backup has none")))
+    })
 }
 
 /// Counts rows that refer to nothing. The source may have held them too, so they are told, not judged.
@@ -224,7 +223,7 @@ mod tests {
             ("NULL value in t.a", Problem::Rule),
             ("CHECK constraint failed in t", Problem::Rule),
             ("non-INT value in t.a", Problem::Rule),
-            ("row 1 missing from index i", Problem::Damage),
+            ("row 1 surplus from index i", Problem::Damage),
             (
                 "*** in database main ***\nTree 2 page 2: btreeInitPage() returns error code 11",
                 Problem::Damage,
