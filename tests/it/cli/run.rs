@@ -52,7 +52,7 @@ fn the_json_report_has_every_key_and_null_for_what_is_not_known() {
         keys(&report["target"]),
         "summary engine version place planToken confirmationRequired space databases"
     );
-    assert_eq!([&report["outcome"], &report["targetModified"]], ["Restored", "True"]);
+    assert_eq!([&report["outcome"], &report["targetModified"]], ["Restored", "False"]);
     assert_eq!(report["target"]["place"], scene.target().to_str().unwrap());
     let row = &report["target"]["databases"][0];
     assert_eq!(keys(row), "from to action holds tables rows bytes previous");
