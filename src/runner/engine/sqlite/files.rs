@@ -17,6 +17,8 @@ use crate::runner::fault::{Fault, Result, Stage};
 
 /// What SQLite appends to a database's name for files of its own.
 pub(super) const SIDE_SUFFIXES: [&str; 3] = ["-journal", "-wal", "-shm"];
+/// Longest file name in bytes: `NAME_MAX` of Linux.
+const NAME_LIMIT_BYTES: usize = 255;
 /// Attempts to lock a file that others remove and make anew.
 const LOCK_ATTEMPTS: u32 = 100;
 
@@ -114,6 +116,21 @@ pub(super) fn place(root: &Path, path: &str) -> Result<Place> {
         return Err(Fault::new(Stage::Preflight, Reason::InvalidSpec, message));
     }
     Ok(Place { folder, name })
+}
+
+/// Refuses a target beside whose name the names of this run's files would be too long.
+pub(super) fn check_names(place: &Place, run_id: &str, label: Option<&str>) -> Result<()> {
+    let names = [with_suffix(&place.shadow(run_id), "-journal"), place.previous(label.unwrap_or_default())];
+    let longest = names.iter().filter_map(|path| path.file_name()).map(OsStr::len).max().unwrap_or(0);
+    let excess = longest.saturating_sub(NAME_LIMIT_BYTES);
+    if excess > 0 {
+        let message = format!(
+            "the target's name is {excess} bytes too long: the files beside it, such as the kept previous database, \
+             take its name with a suffix, and no name may have more than {NAME_LIMIT_BYTES} bytes"
+        );
+        return Err(Fault::new(Stage::Preflight, Reason::InvalidSpec, message));
+    }
+    Ok(())
 }
 
 /// The fault for a failed file operation at the target.
@@ -330,7 +347,10 @@ mod tests {
         assert!(moved(&from, &to, || Err(lost())).is_err());
         fs::write(&to, "old").unwrap();
         assert!(moved(&from, &to, || Err(lost())).is_err());
-        moved(&from, &to, || fs::rename(&from, &to).and_then(|()| Err(lost()))).unwrap();
+        moved(&from, &to, || {
+            rustix::fs::rename(&from, &to).map_err(io::Error::from).and_then(|()| Err(lost()))
+        })
+        .unwrap();
         assert_eq!(fs::read(&to).unwrap(), b"new");
         assert!(moved(&from, &to, || Err(lost())).is_err(), "nothing was there to move");
         fs::write(&from, "newer").unwrap();
@@ -357,6 +377,23 @@ mod tests {
         drop(again);
         assert!(path.exists() && Lock::take(&path).unwrap().is_none());
         drop(other);
+    }
+
+    #[test]
+    fn a_name_that_leaves_no_room_for_its_siblings_is_refused() {
+        let label = "20261123T040000Z-until-20261124T040000Z";
+        for (length, run_id, label, fits) in [
+            (196, "r", Some(label), true),
+            (197, "r", Some(label), false),
+            (197, "r", None, true),
+            (200, "12345678901234567890123456789012", None, false),
+            (255, "r", None, false),
+        ] {
+            let place = Place { folder: "/data".into(), name: "n".repeat(length).into() };
+            let checked = check_names(&place, run_id, label).map_err(|fault| fault.reason);
+            let expected = if fits { Ok(()) } else { Err(Reason::InvalidSpec) };
+            assert_eq!(checked, expected, "{length} {run_id} {label:?}");
+        }
     }
 
     #[test]

@@ -154,6 +154,7 @@ fn out_of_order(what: &str) -> Fault {
 impl Engine for Sqlite {
     fn survey(&mut self) -> Result<Survey> {
         let place = files::place(&self.settings.root, &self.settings.path)?;
+        files::check_names(&place, &self.settings.run_id, self.settings.keep_previous.as_deref())?;
         survey::check_rights(&place)?;
         // The old lock goes first, or a second survey of this run would exclude itself.
         self.lock = None;
