@@ -14,6 +14,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, params_from_iter};
 
 use super::authorize::authorize;
+use super::budget;
 use super::connect::{self, Access, quote};
 use super::files;
 use super::grammar::{Statement, is_reserved};
@@ -123,17 +124,28 @@ pub(super) fn dump_text(
     let setup = |error: &rusqlite::Error| sql_fault("failed to prepare the new database", error);
     let mut connection = connect::open(shadow, Access::Write).map_err(|error| setup(&error))?;
     prepare(&mut connection, shadow, page_size, incoming).map_err(|error| setup(&error))?;
+    let limit = limit_growth(&connection, shadow, incoming).map_err(|error| setup(&error))?;
     connect::heed(&mut connection, &context.cancel).map_err(|error| setup(&error))?;
     let mut loader = Loader { connection, shadows: BTreeSet::new(), skipped: BTreeSet::new() };
     loader.guard(true)?;
     let mut statements = Statements::new(dump);
     while let Some(found) = statements.advance()? {
-        loader.run(&found, statements.text())?;
+        loader.run(&found, statements.text()).map_err(|fault| budget::judge(fault, limit, shadow))?;
     }
     context.cancel.check(Stage::Restore)?;
-    let notes = loader.finish()?;
+    let notes = loader.finish().map_err(|fault| budget::judge(fault, limit, shadow))?;
     file.sync_all().map_err(|error| file_fault(shadow, error))?;
     Ok(notes)
+}
+
+/// Keeps the database of a hostile dump from filling the volume; gives the limit in bytes.
+fn limit_growth(connection: &Connection, shadow: &Path, incoming: &DatabaseEntry) -> rusqlite::Result<u64> {
+    let folder = shadow.parent().unwrap_or_else(|| Path::new("."));
+    let limit = budget::bytes(incoming.bytes, files::free_bytes(folder).unwrap_or(u64::MAX));
+    let page_size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let pages = budget::pages(limit, page_size);
+    connection.query_row(&format!("PRAGMA max_page_count={pages}"), [], |_| Ok(()))?;
+    Ok(limit)
 }
 
 fn sql_fault(what: &str, error: &rusqlite::Error) -> Fault {

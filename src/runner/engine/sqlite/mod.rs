@@ -6,6 +6,7 @@
 //! sees the old database or the new one. A sibling file is the lock.
 
 mod authorize;
+mod budget;
 mod compare;
 mod connect;
 mod discard;
