@@ -49,7 +49,7 @@ pub fn cancel_on_signal(cancel: &Cancel) -> Listening {
                 _ = terminate.recv() => {}
                 _ = stopped => return,
             }
-            output::note("ended at once; the next run on this target removes what was left beside it");
+            output::note("ended at once; what a run left beside its target, the next run on it removes");
             process::exit(ENDED_AT_ONCE);
         });
     };
