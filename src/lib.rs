@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod journal;
 pub mod plan;
 pub mod reason;
 pub mod report;

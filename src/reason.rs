@@ -22,6 +22,8 @@ pub enum Class {
     Confirmation,
     /// The run was stopped from outside.
     Stopped,
+    /// The cluster could not run the pod of the restore, or took it away.
+    Cluster,
     /// A defect of this program.
     Internal,
 }
@@ -36,6 +38,7 @@ impl Class {
             Self::Target => "The target",
             Self::Confirmation => "A person has to decide",
             Self::Stopped => "Stopped from outside",
+            Self::Cluster => "The cluster",
             Self::Internal => "A defect of Reinstate",
         }
     }
@@ -219,12 +222,68 @@ reasons! {
         "The confirmation in the manifest is past its `confirmUntil`.",
         "Decide again: set a later `confirmUntil`, or remove the confirmation.";
 
+    PlanChanged, Confirmation, false,
+        "What was confirmed is not what would be done now: the backup, the target or an object that the manifest refers to has changed since the plan was shown.",
+        "Look at the new plan in `status.plan`, then confirm it: `kubectl reinstate confirm NAME`, or set `overwrite.confirmedPlan` to its token.";
+    AlreadyExecuted, Confirmation, false,
+        "A restore of this name ran before and this object was created anew, so a confirmation that stands in its manifest is an old one.",
+        "If the data is to be replaced once more, confirm the shown plan: `kubectl reinstate confirm NAME`, or set `overwrite.confirmedPlan`. For re-creation on purpose change `recreateToken`.";
+    ConfirmationTimeout, Confirmation, false,
+        "Nobody confirmed within `confirmationTimeout`.",
+        "Create a new DatabaseRestore when the decision is made.";
+
+    Cancelled, Stopped, false,
+        "The run was cancelled by `cancel: true`.",
+        "Create a new DatabaseRestore to restore after all.";
+    StartingDeadlineExceeded, Stopped, false,
+        "The run could not start within `startingDeadline`.",
+        "Look at what it waited for, then create a new DatabaseRestore.";
     Interrupted, Stopped, true,
         "The run was stopped by a signal or a cancel.",
         "The report says whether the target was touched; start again when ready.";
     DeadlineExceeded, Stopped, true,
         "The run took longer than its timeout.",
         "Raise `timeout`, or find out what is slow.";
+
+    ImagePullFailed, Cluster, false,
+        "The runner's image could not be pulled.",
+        "Check the image's name, its registry and `runner.imagePullSecrets`; the image is set on the operator.";
+    Unschedulable, Cluster, false,
+        "No node can take the runner's pod.",
+        "The message holds the scheduler's words. Check resources, node selectors, taints and the volume claims.";
+    VolumeMountFailed, Cluster, false,
+        "A volume of the runner's pod could not be mounted.",
+        "Check the claim that the message names.";
+    VolumeInUse, Cluster, false,
+        "The volume is attached to another pod or node that does not let go of it.",
+        "Stop the application that holds the volume, or let the runner run on its node with `runner.nodeSelector` or `runner.affinity`.";
+    QuotaExceeded, Cluster, false,
+        "A ResourceQuota or LimitRange of the namespace does not let the runner's pod be created.",
+        "Make room in the quota, or set `runner.resources` to what it allows.";
+    AdmissionDenied, Cluster, false,
+        "An admission policy of the cluster does not let the runner's pod be created.",
+        "The message holds the policy's words. The pod meets Pod Security `restricted`; check `runner` and the policy.";
+    ContainerNotStarted, Cluster, false,
+        "The runner's container could not be started.",
+        "The message holds the kubelet's words.";
+    StartTimeout, Cluster, false,
+        "The runner did not start within `startTimeout`.",
+        "Look at the pod's events, then create a new DatabaseRestore.";
+    NameConflict, Cluster, false,
+        "A Job of the run's name exists and belongs to something else.",
+        "Remove that Job, or create the DatabaseRestore under another name.";
+    OutOfMemory, Cluster, false,
+        "The runner was killed because it used more memory than its limit.",
+        "Raise `runner.resources.limits.memory`; the message names the limit.";
+    Evicted, Cluster, true,
+        "The runner's pod was evicted, preempted or deleted.",
+        "The status says whether the target was touched. Find out what took the pod away before you start again.";
+    NodeLost, Cluster, true,
+        "The node of the runner's pod does not answer.",
+        "Look at the node. The run is not started anew while its pod may still be alive.";
+    RunnerLost, Cluster, true,
+        "The runner ended without a verdict, or its Job is gone.",
+        "Look at the target before you start again: the status says what is known of it.";
 
     InternalError, Internal, false,
         "Reinstate met a state that it should not meet.",

@@ -1,4 +1,4 @@
-//! What a run reports at its end: the same document for people, scripts and (later) the operator.
+//! What a run reports at its end: the same document for people, scripts and the operator.
 //!
 //! The JSON form is stable and documented in `docs/report.md`; a field that is not known is `null`.
 
@@ -6,12 +6,12 @@ use std::fmt;
 
 use indicatif::BinaryBytes;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::reason::Reason;
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Everything was proven, loaded, compared and put in place.
     Restored,
@@ -19,6 +19,8 @@ pub enum Outcome {
     Planned,
     /// The backup is good.
     Verified,
+    /// Everything was loaded and compared beside the target; the switch waits for a person.
+    Held,
     /// A person has to confirm first; nothing was written.
     AwaitingConfirmation,
     /// It failed; `targetModified` says on which side of the first write.
@@ -26,7 +28,7 @@ pub enum Outcome {
 }
 
 /// Whether an existing target was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TargetModified {
     /// Nothing of an existing target was changed.
     False,
@@ -37,7 +39,7 @@ pub enum TargetModified {
 }
 
 /// The report of one run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreReport {
     /// Namespace of the request.
@@ -61,10 +63,13 @@ pub struct RestoreReport {
     /// The failure.
     pub failure: Option<FailureReport>,
     /// What a failed run left beside the target.
+    #[serde(default)]
     pub leftovers: Vec<String>,
     /// Things a person should know.
+    #[serde(default)]
     pub warnings: Vec<String>,
     /// The steps with their times.
+    #[serde(default)]
     pub stages: Vec<StageReport>,
 }
 
@@ -90,7 +95,7 @@ impl RestoreReport {
 }
 
 /// The backup of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupReport {
     /// Path in the storage destination.
@@ -99,6 +104,11 @@ pub struct BackupReport {
     pub storage: String,
     /// Stored bytes.
     pub size: u64,
+    /// Entity tag of the stored object, where it has one.
+    pub etag: Option<String>,
+    /// Version of the stored object, where it has one.
+    #[serde(rename = "versionID")]
+    pub version_id: Option<String>,
     /// SHA-256 of the stored file, where all of it was read.
     pub sha256: Option<String>,
     /// What shows that it is whole.
@@ -114,6 +124,7 @@ pub struct BackupReport {
     /// The profile whose key fitted.
     pub profile: Option<String>,
     /// The key was found by trying.
+    #[serde(default)]
     pub discovered: bool,
     /// Its engine.
     pub engine: Option<String>,
@@ -122,7 +133,7 @@ pub struct BackupReport {
 }
 
 /// The target of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetReport {
     /// `connection/database`.
@@ -136,15 +147,17 @@ pub struct TargetReport {
     /// What identifies the plan that was shown; a confirmation may carry it.
     pub plan_token: String,
     /// A person has to confirm before data is replaced.
+    #[serde(default)]
     pub confirmation_required: bool,
     /// Room at the target.
     pub space: Option<SpaceReport>,
     /// The databases.
+    #[serde(default)]
     pub databases: Vec<DatabaseReport>,
 }
 
 /// Room at the target, in bytes.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SpaceReport {
     /// Needed for the load beside the old data, and for the kept copy.
@@ -154,7 +167,7 @@ pub struct SpaceReport {
 }
 
 /// One database of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseReport {
     /// Name in the backup.
@@ -176,7 +189,7 @@ pub struct DatabaseReport {
 }
 
 /// What a target held.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HoldsReport {
     /// Tables.
@@ -219,7 +232,7 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// Replaced data that was kept.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PreviousReport {
     /// Its name.
@@ -231,17 +244,19 @@ pub struct PreviousReport {
 }
 
 /// What was compared after the load.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerificationReport {
     /// Rows per table, counted.
+    #[serde(default)]
     pub tables: Vec<TableReport>,
     /// What was checked, one phrase each.
+    #[serde(default)]
     pub checks: Vec<String>,
 }
 
 /// Rows of one table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TableReport {
     /// Name.
@@ -253,7 +268,7 @@ pub struct TableReport {
 }
 
 /// Why a run failed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureReport {
     /// The step that failed.
@@ -267,19 +282,39 @@ pub struct FailureReport {
     /// What to do.
     pub hint: String,
     /// The same run may succeed later with nothing changed.
+    #[serde(default)]
     pub retryable: bool,
 }
 
 /// One step and its time.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StageReport {
     /// Its name.
     pub name: String,
+    /// Seconds from the start of the run to its begin.
+    #[serde(default)]
+    pub begin: f64,
     /// Seconds.
     pub seconds: f64,
     /// Bytes that it read, where it did.
     pub bytes: Option<u64>,
+}
+
+/// How far a run is, as the runner tells it while it goes. For showing only: nothing is decided from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProgressReport {
+    /// The stage, such as `Download` or `Restore`.
+    pub stage: String,
+    /// What it works on.
+    pub what: String,
+    /// Bytes of this step done.
+    pub done: u64,
+    /// Bytes of this step in all; 0 where it is not known.
+    pub total: u64,
+    /// Grows with every new step.
+    pub step: u64,
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl ExitCode {
             Class::Stopped => Self::Stopped,
             Class::Backup => Self::BackupNotGood,
             Class::Request if reason == Reason::InvalidSpec => Self::Usage,
-            Class::Request | Class::Storage | Class::Target | Class::Internal => {
+            Class::Request | Class::Storage | Class::Target | Class::Cluster | Class::Internal => {
                 if reason.is_retryable() {
                     Self::UntouchedRetryable
                 } else {

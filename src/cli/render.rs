@@ -64,6 +64,7 @@ fn headline(report: &RestoreReport) -> String {
         }
         Outcome::Planned => format!("Plan of {name}: possible as follows; nothing was written\n"),
         Outcome::Verified => format!("Verified {name} in {time}: the backup is good\n"),
+        Outcome::Held => format!("{name} is loaded and verified beside the target; the switch waits\n"),
         Outcome::AwaitingConfirmation => format!("{name} waits for a confirmation; nothing was written\n"),
         Outcome::Failed => {
             let touched = match report.target_modified {

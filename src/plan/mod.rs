@@ -4,6 +4,7 @@
 //! A plan is complete (the runner asks nobody), versioned, and holds no secret value: only which key
 //! of which Secret is meant ([`SecretKey`]), which the runner reads through a [`SecretReader`].
 
+mod order;
 mod resolve;
 mod secrets;
 mod target;
@@ -15,6 +16,7 @@ pub use crate::api::connection::ReplaceBy;
 pub use crate::api::restore::spec::{Rows, Sessions, Statements, Statistics, Strategy, Switch, VersionGuard};
 pub use crate::api::restore::{Compression, Format, Mode, OverwritePolicy};
 pub use crate::api::{Duration, Engine};
+pub use order::{Held, Order, Pinned, pod};
 pub use resolve::{Objects, Problem, namespace_of, profile_keys, refuse_locally, resolve};
 pub use secrets::{MemorySecrets, SecretData, SecretError, SecretReader};
 
@@ -62,6 +64,10 @@ pub struct RestorePlan {
     pub parallelism: Option<u32>,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// Digest of uid and generation of the objects that the request names: part of what a
+    /// confirmation is bound to. Empty where there is no cluster.
+    #[serde(default)]
+    pub references: String,
 }
 
 /// The version of a plan; only [`PLAN_VERSION`] can be read.
@@ -296,6 +302,22 @@ pub struct OverwritePlan {
     pub confirm_until: Option<Timestamp>,
     /// The token of the plan that was confirmed.
     pub confirmed_plan: Option<String>,
+    /// What a confirmation is bound to, beside the name.
+    #[serde(default)]
+    pub binding: Binding,
+}
+
+/// What a confirmation is bound to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Binding {
+    /// The name in the manifest is enough: it was confirmed by its review.
+    #[default]
+    Name,
+    /// This plan was shown before the confirmation; another one now is `PlanChanged`.
+    Shown(String),
+    /// The object was created anew after a run: only `confirmedPlan` counts, else `AlreadyExecuted`.
+    Recreated,
 }
 
 /// How long things may take; absent: the runner's own limit.

@@ -12,7 +12,7 @@ use kube::Resource;
 use serde::Serialize;
 
 use super::{
-    BackupPlan, KeyKind, KeyProfile, Latest, OverwritePlan, PlanVersion, RestorePlan, S3Keys, S3Storage,
+    BackupPlan, Binding, KeyKind, KeyProfile, Latest, OverwritePlan, PlanVersion, RestorePlan, S3Keys, S3Storage,
     SecretKey, Selector, Storage, Timeouts, VolumeStorage,
 };
 use crate::api::restore::spec::Switch;
@@ -78,6 +78,7 @@ pub fn resolve(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePl
             confirm: spec.overwrite.confirm.clone(),
             confirm_until: spec.overwrite.confirm_until.as_ref().map(|time| time.0),
             confirmed_plan: spec.overwrite.confirmed_plan.clone(),
+            binding: Binding::default(),
         },
         sessions: spec.sessions,
         switch: spec.switch,
@@ -94,7 +95,29 @@ pub fn resolve(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePl
             statement: spec.statement_timeout,
             stall: spec.stall_timeout,
         },
+        references: references(spec, &namespace, objects),
     })
+}
+
+/// Uid and generation of every object that `spec` names. Keys that are only tried are left out: one
+/// more of them changes nothing of what was confirmed.
+fn references(spec: &DatabaseRestoreSpec, namespace: &str, objects: &Objects) -> String {
+    fn of<T: Resource<DynamicType = ()>>(all: &[T], namespace: &str, name: &str) -> Option<String> {
+        let here = |object: &&T| {
+            object.meta().name.as_deref() == Some(name) && namespace_of(object.meta()) == namespace
+        };
+        let meta = all.iter().find(here)?.meta();
+        let uid = meta.uid.as_ref()?;
+        Some(format!("{} {uid} {}", T::kind(&()), meta.generation.unwrap_or_default()))
+    }
+    let profile = spec.backup.encryption.profile_ref.as_ref();
+    let target = spec.target.as_ref();
+    let all = [
+        of(&objects.storages, namespace, &spec.backup.storage_ref.name),
+        profile.and_then(|it| of(&objects.profiles, namespace, &it.name)),
+        target.and_then(|it| of(&objects.connections, namespace, &it.connection_ref.name)),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// What only an operator can honour and a run without one must refuse: it cannot wait.

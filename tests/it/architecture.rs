@@ -19,8 +19,10 @@ const MODULES: &[Row] = &[
     ("api", &[]),
     ("plan", &["api", "reason", "secret"]),
     ("report", &["reason"]),
-    ("runner", &["plan", "reason", "report", "secret"]),
-    ("cli", &["api", "plan", "reason", "report", "runner", "secret"]),
+    ("journal", &["report"]),
+    ("operator", &["api", "journal", "plan", "reason", "report"]),
+    ("runner", &["journal", "plan", "reason", "report", "secret"]),
+    ("cli", &["api", "journal", "operator", "plan", "reason", "report", "runner", "secret"]),
 ];
 
 /// Parts of the runner, in the same way. `source`, `cipher` and `codec` know nothing of each other;

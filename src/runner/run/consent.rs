@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::plan::{OverwritePlan, OverwritePolicy};
+use crate::plan::{Binding, OverwritePlan, OverwritePolicy};
 use crate::reason::Reason;
 use crate::report::HoldsReport;
 use crate::runner::engine::{Holds, Survey};
@@ -43,12 +43,28 @@ pub fn decide(overwrite: &OverwritePlan, survey: &Survey, token: &str, now: Time
         let message = format!("{target} holds {what}; the confirmation ended at {until}");
         return Consent::Needed(Reason::ConfirmationExpired, message);
     }
-    if overwrite.confirmed_plan.as_ref().is_some_and(|confirmed| confirmed != token) {
+    if let Some(confirmed) = &overwrite.confirmed_plan {
+        if confirmed == token {
+            return Consent::Given;
+        }
         let message =
             format!("{target} holds {what}; the confirmed plan is not the one of now, which is {token}");
-        return Consent::Needed(Reason::ConfirmationRequired, message);
+        return Consent::Needed(Reason::PlanChanged, message);
     }
-    Consent::Given
+    match &overwrite.binding {
+        Binding::Name => Consent::Given,
+        Binding::Shown(shown) if shown == token => Consent::Given,
+        Binding::Shown(_) => {
+            let message = format!("{target} holds {what}; what was confirmed is not what would be done now");
+            Consent::Needed(Reason::PlanChanged, message)
+        }
+        Binding::Recreated => {
+            let message = format!(
+                "{target} holds {what}; a restore of this name ran before, so the confirmation in the manifest does not count"
+            );
+            Consent::Needed(Reason::AlreadyExecuted, message)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +88,9 @@ mod tests {
             confirm_until: until.map(|text| text.parse().unwrap()),
             confirmed_plan: plan.map(str::to_owned),
             policy: OverwritePolicy::Ask,
+            binding: Binding::Name,
         };
+        let bound = |binding, plan| OverwritePlan { binding, ..overwrite(&["app.db"], None, plan) };
         let past = Some("2026-11-23T11:59:59Z");
         for (plan, survey, expected) in [
             (overwrite(&[], None, None), survey(None), "NotNeeded"),
@@ -81,7 +99,14 @@ mod tests {
             (overwrite(&[], None, None), full(), "Needed(ConfirmationRequired"),
             (overwrite(&["APP.db", "app.db ", "app"], None, None), full(), "Needed(ConfirmationRequired"),
             (overwrite(&["app.db"], past, None), full(), "Needed(ConfirmationExpired"),
-            (overwrite(&["app.db"], None, Some("other")), full(), "Needed(ConfirmationRequired"),
+            (overwrite(&["app.db"], None, Some("other")), full(), "Needed(PlanChanged"),
+            (bound(Binding::Shown("t".into()), None), full(), "Given"),
+            (bound(Binding::Shown("other".into()), None), full(), "Needed(PlanChanged"),
+            (bound(Binding::Shown("other".into()), Some("t")), full(), "Given"),
+            (bound(Binding::Recreated, None), full(), "Needed(AlreadyExecuted"),
+            (bound(Binding::Recreated, None), survey(None), "NotNeeded"),
+            (bound(Binding::Recreated, Some("t")), full(), "Given"),
+            (bound(Binding::Recreated, Some("other")), full(), "Needed(PlanChanged"),
             (
                 OverwritePlan { policy: OverwritePolicy::Refuse, ..overwrite(&["app.db"], None, None) },
                 full(),

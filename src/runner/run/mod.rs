@@ -107,6 +107,7 @@ impl<'a, 'p> Run<'a, 'p> {
         let bytes = Some(self.parts.context.progress.snapshot().done).filter(|bytes| *bytes > 0);
         self.report.stages.push(StageReport {
             name: name.into(),
+            begin: (begun - self.begun).as_secs_f64(),
             seconds: begun.elapsed().as_secs_f64(),
             bytes,
         });
@@ -163,6 +164,8 @@ impl<'a, 'p> Run<'a, 'p> {
             path: artifact.path.clone(),
             storage: artifact.store.describe(),
             size: stat.size,
+            etag: stat.pin.etag().map(str::to_owned),
+            version_id: stat.pin.version().map(str::to_owned),
             sha256: None,
             proof: None,
             // Of the sidecar; whether it is true, pass 1 will tell.
@@ -187,7 +190,7 @@ impl<'a, 'p> Run<'a, 'p> {
             engine: target.engine().name().to_owned(),
             version: survey.version.clone(),
             place: survey.target.clone(),
-            plan_token: plan_token(artifact, self.stat.as_ref(), &survey),
+            plan_token: plan_token(artifact, self.stat.as_ref(), &survey, &self.plan.references),
             confirmation_required: false,
             space: None,
             databases: vec![DatabaseReport {
@@ -391,8 +394,11 @@ fn no_database(name: &str) -> Fault {
 }
 
 /// What identifies a plan: the pinned backup, the target as it was seen, and what would be done.
-fn plan_token(artifact: &Artifact, stat: Option<&ObjectStat>, survey: &Survey) -> String {
+fn plan_token(artifact: &Artifact, stat: Option<&ObjectStat>, survey: &Survey, references: &str) -> String {
     let pin = stat.map(|stat| &stat.pin);
-    let text = format!("{} {pin:?} {} {} {:?}", artifact.path, survey.target, survey.identity, survey.action);
+    let text = format!(
+        "{} {pin:?} {} {} {:?} {references}",
+        artifact.path, survey.target, survey.identity, survey.action
+    );
     hex::encode(sha256(text.as_bytes()).get(..8).unwrap_or_default())
 }

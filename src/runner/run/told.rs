@@ -30,6 +30,8 @@ pub fn backup_report(examined: &Examined) -> BackupReport {
         path: examined.artifact.path.clone(),
         storage: examined.artifact.store.describe(),
         size: examined.size,
+        etag: None,
+        version_id: None,
         sha256: examined.stored_sha256.map(hex::encode),
         proof: examined.proof.map(|proof| format!("{proof:?}")),
         timestamp: examined.timestamp(),

@@ -44,6 +44,24 @@ pub enum Pin {
     },
 }
 
+impl Pin {
+    /// The entity tag, where there is one.
+    pub fn etag(&self) -> Option<&str> {
+        match self {
+            Self::File { .. } => None,
+            Self::Object { etag, .. } => Some(etag),
+        }
+    }
+
+    /// The version, where there is one.
+    pub fn version(&self) -> Option<&str> {
+        match self {
+            Self::File { .. } => None,
+            Self::Object { version_id, .. } => version_id.as_deref(),
+        }
+    }
+}
+
 /// What a store says of one object.
 #[derive(Clone, Debug)]
 pub struct ObjectStat {
