@@ -10,6 +10,7 @@ pub mod keys;
 pub mod list;
 pub mod manifest;
 pub mod new;
+pub mod operator;
 pub mod output;
 pub mod progress;
 pub mod render;
@@ -61,6 +62,8 @@ pub enum Command {
     },
     /// Explains a reason.
     Explain(explain::Explain),
+    /// Runs the operator on a cluster.
+    Operator(operator::OperatorArgs),
 }
 
 /// Carries out a command line.
@@ -73,6 +76,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::New(arguments) => write_first(arguments),
         Command::Crds { directory } => crds_to(directory.as_deref()),
         Command::Explain(arguments) => explain::explain(arguments),
+        Command::Operator(arguments) => operator::run(arguments),
     }
 }
 
