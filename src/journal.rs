@@ -148,7 +148,9 @@ mod tests {
 
     #[test]
     fn a_verdict_of_any_size_fits_and_is_read_back_with_its_failure() {
-        for (message, count) in [("short", 1), ("\u{1f4a5}\"\n\\", 40), (&"é".repeat(5000), 64), (&"\0".repeat(9000), 64)] {
+        for (message, count) in
+            [("short", 1), ("\u{1f4a5}\"\n\\", 40), (&"é".repeat(5000), 64), (&"\0".repeat(9000), 64)]
+        {
             let line = line(&entry(Some(verdict(message, count))));
             assert!(line.len() <= LIMIT_BYTES, "{} bytes", line.len());
             let text = String::from_utf8(line).unwrap();

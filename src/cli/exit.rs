@@ -60,11 +60,7 @@ impl ExitCode {
             Class::Backup => Self::BackupNotGood,
             Class::Request if reason == Reason::InvalidSpec => Self::Usage,
             Class::Request | Class::Storage | Class::Target | Class::Cluster | Class::Internal => {
-                if reason.is_retryable() {
-                    Self::UntouchedRetryable
-                } else {
-                    Self::Untouched
-                }
+                if reason.is_retryable() { Self::UntouchedRetryable } else { Self::Untouched }
             }
         }
     }
