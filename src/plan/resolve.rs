@@ -64,6 +64,7 @@ pub fn resolve(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePl
     resolver.check_timeouts(spec);
     let problems = resolver.problems;
     let Some(backup) = backup.filter(|_| problems.is_empty()) else { return Err(problems) };
+    let references = references(spec, &namespace, objects);
     Ok(RestorePlan {
         version: PlanVersion,
         namespace,
@@ -95,7 +96,7 @@ pub fn resolve(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePl
             statement: spec.statement_timeout,
             stall: spec.stall_timeout,
         },
-        references: references(spec, &namespace, objects),
+        references,
     })
 }
 

