@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 fn main() -> ExitCode {
     let arguments = Cli::parse();
-    cli::start_logging();
+    arguments.start_logging();
     // A core file would hold keys and rows in plain text.
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {

@@ -75,7 +75,7 @@ fn carry_out(arguments: &Extract) -> Result<()> {
     let examined = examine_shown(&artifact, &keys, &options)?;
     let chosen = choose(&examined, arguments.database.as_deref())?;
     let context = Context::default();
-    let _signals = signals::cancel_on_signal(&context.cancel);
+    let _signals = signals::cancel_on_signal(&context.cancel, signals::Again::Ends);
     if arguments.directory == Path::new("-") {
         let [index] = chosen.as_slice() else {
             let message =

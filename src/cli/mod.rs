@@ -15,6 +15,7 @@ pub mod output;
 pub mod progress;
 pub mod render;
 pub mod run;
+pub mod runner;
 pub mod signals;
 pub mod storage_url;
 pub mod verify;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
+use tracing_subscriber::EnvFilter;
 
 use self::exit::ExitCode;
 use self::manifest::{ManifestReader, Manifests};
@@ -60,6 +62,8 @@ pub enum Command {
         #[arg(short, long, value_name = "DIR")]
         directory: Option<PathBuf>,
     },
+    /// Carries out the order of its pod: what the operator's Jobs run
+    Runner(runner::Runner),
     /// Explains a reason.
     Explain(explain::Explain),
     /// Runs the operator on a cluster.
@@ -75,6 +79,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::List(arguments) => finish(list::run(arguments)),
         Command::New(arguments) => write_first(arguments),
         Command::Crds { directory } => crds_to(directory.as_deref()),
+        Command::Runner(arguments) => runner::run(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Operator(arguments) => operator::run(arguments),
     }
@@ -122,17 +127,20 @@ fn crds_to(folder: Option<&Path>) -> ExitCode {
     }))
 }
 
-/// Logs to standard error as `RUST_LOG` says; warnings by default.
-pub fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(output::is_interactive())
-        .without_time()
-        .init();
+impl Cli {
+    /// Logs to standard error as `RUST_LOG` says. By default for people and warnings only; in a pod
+    /// as JSON, and what this program does in full.
+    pub fn start_logging(&self) {
+        let in_pod = matches!(self.command, Command::Runner(_));
+        let default = if in_pod { "warn,reinstate=info" } else { "warn" };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+        let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+        if in_pod {
+            logger.json().flatten_event(true).with_span_list(false).init();
+        } else {
+            logger.with_ansi(output::is_interactive()).without_time().init();
+        }
+    }
 }
 
 /// The time now: the one place that asks the clock for it.

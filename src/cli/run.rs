@@ -12,9 +12,7 @@ use super::progress::Display;
 use super::{ask, check, manifest_files, now, render, report_fault, report_problems, signals};
 use crate::api::DatabaseRestore;
 use crate::cli::manifest::Manifests;
-use crate::plan::{
-    EngineSettings, MemorySecrets, Mode, Problem, RestorePlan, namespace_of, refuse_locally, resolve,
-};
+use crate::plan::{MemorySecrets, Mode, Problem, RestorePlan, namespace_of, refuse_locally, resolve};
 use crate::reason::Reason;
 use crate::report::RestoreReport;
 use crate::runner::engine::Context;
@@ -159,7 +157,7 @@ fn start(arguments: &Run, plan: &RestorePlan, secrets: &MemorySecrets) -> Result
     let keys = keyring::from_plan(&plan.keys, plan.backup.profile.as_deref(), secrets)?;
     let store = open::store(plan, secrets, &mounts)?;
     let engine = open::engine(plan, &mounts, now, &context)?;
-    let _signals = signals::cancel_on_signal(&context.cancel);
+    let _signals = signals::cancel_on_signal(&context.cancel, signals::Again::Ends);
     let display = std::cell::RefCell::new(Some(Display::start(&context.progress, false)));
     let mut ask = |question: &Question| {
         // The bar would be drawn over the question.
@@ -171,17 +169,8 @@ fn start(arguments: &Run, plan: &RestorePlan, secrets: &MemorySecrets) -> Result
     let parts = Parts { store, keys, engine, ask: &mut ask, now, context: context.clone() };
     let mut report = run::run(plan, parts);
     drop(display);
-    if let (Some(target), Some(place)) = (&mut report.target, place(plan, &mounts)) {
+    if let (Some(target), Some(place)) = (&mut report.target, open::place(plan, &mounts)) {
         target.place = place;
     }
     Ok(report)
-}
-
-/// Where the target is on this machine.
-fn place(plan: &RestorePlan, mounts: &Mounts) -> Option<String> {
-    match &plan.target.as_ref()?.settings {
-        EngineSettings::Sqlite(sqlite) => {
-            Some(mounts.get(&sqlite.claim_name)?.join(&sqlite.path).display().to_string())
-        }
-    }
 }

@@ -24,8 +24,17 @@ impl Drop for Listening {
     }
 }
 
+/// What signals after the first do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// A person has no more patience: the process ends at once.
+    Ends,
+    /// A pod has its grace period, and then SIGKILL: a switch that has begun is not broken off.
+    Nothing,
+}
+
 /// Sets `cancel` at the first signal. Returns when the signals are listened to.
-pub fn cancel_on_signal(cancel: &Cancel) -> Listening {
+pub fn cancel_on_signal(cancel: &Cancel, again: Again) -> Listening {
     let (stop, mut stopped) = oneshot::channel::<()>();
     let (ready, is_ready) = channel();
     let cancel = cancel.clone();
@@ -42,6 +51,12 @@ pub fn cancel_on_signal(cancel: &Cancel) -> Listening {
                 _ = interrupt.recv() => cancel.cancel(),
                 _ = terminate.recv() => cancel.cancel(),
                 _ = &mut stopped => return,
+            }
+            if again == Again::Nothing {
+                tracing::warn!("asked to stop; stopping at the next safe place");
+                // The handlers stay, or a second signal would end the process.
+                let _ = stopped.await;
+                return;
             }
             output::note("stopping at the next safe place … (once more ends it at once)");
             tokio::select! {

@@ -135,7 +135,7 @@ fn open(arguments: &Verify, keys: &KeyRing) -> Result<Examined> {
 /// Pass 1 with a progress bar.
 pub(super) fn examine_shown(artifact: &Artifact, keys: &KeyRing, options: &Options) -> Result<Examined> {
     let context = Context::default();
-    let _signals = signals::cancel_on_signal(&context.cancel);
+    let _signals = signals::cancel_on_signal(&context.cancel, signals::Again::Ends);
     let _display = Display::start(&context.progress, false);
     examine(Request { artifact, stat: None, keys, options, context: &context })
 }

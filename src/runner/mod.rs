@@ -14,6 +14,7 @@ pub mod keyring;
 pub mod keys;
 pub mod meter;
 pub mod pipe;
+pub mod pod;
 pub mod progress;
 pub mod read;
 pub mod run;

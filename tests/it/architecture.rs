@@ -32,7 +32,7 @@ const RUNNER: &[Row] = &[
     ("fault", &[]),
     ("cancel", &["fault"]),
     ("inventory", &[]),
-    ("journal", &[]),
+    ("journal", &["fault"]),
     ("pipe", &["fault"]),
     ("progress", &["fault"]),
     ("source", &["cancel", "fault"]),
@@ -65,6 +65,7 @@ const RUNNER: &[Row] = &[
             "source",
         ],
     ),
+    ("pod", &["cancel", "engine", "fault", "journal", "keyring", "progress", "run"]),
 ];
 
 /// What may be named in some places only: pattern, the folder that is searched, the only place

@@ -27,6 +27,7 @@ mod parts;
 mod plans;
 mod properties;
 mod rules;
+mod runner;
 mod s3;
 mod sqlite;
 mod support;

@@ -21,14 +21,12 @@ use crate::plan::{Format, Mode, RestorePlan, Selector};
 use crate::reason::Reason;
 use crate::report::{
     BackupReport, DatabaseReport, HoldsReport, Outcome, PreviousReport, RestoreReport, SpaceReport,
-    StageReport, TableReport, TargetModified, TargetReport, VerificationReport,
+    StageReport, TableReport, TargetReport, VerificationReport,
 };
 use crate::runner::engine::{Context, Engine, Survey, Verified};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::{DatabaseEntry, SourceEngine};
-use crate::runner::journal::Touched;
 use crate::runner::keys::KeyRing;
-use crate::runner::meter::sha256;
 use crate::runner::progress::Progress;
 use crate::runner::read::{Examined, Request, examine, read_sidecar};
 use crate::runner::select;
@@ -36,8 +34,8 @@ use crate::runner::source::{Artifact, ObjectStat, Store};
 
 use self::consent::Consent;
 use self::options::options;
-use self::told::not_held;
 pub use self::told::{backup_report, failure};
+use self::told::{no_database, not_held, plan_token};
 use self::watchdog::Watchdog;
 
 /// What a person is asked before data is replaced.
@@ -102,15 +100,13 @@ impl<'a, 'p> Run<'a, 'p> {
     ) -> Result<T> {
         self.parts.context.cancel.check(stage)?;
         self.parts.context.progress.begin(stage, name.to_lowercase(), 0);
+        tracing::info!(stage = stage.name(), "begin: {name}");
         let begun = Instant::now();
         let result = action(self);
         let bytes = Some(self.parts.context.progress.snapshot().done).filter(|bytes| *bytes > 0);
-        self.report.stages.push(StageReport {
-            name: name.into(),
-            begin: (begun - self.begun).as_secs_f64(),
-            seconds: begun.elapsed().as_secs_f64(),
-            bytes,
-        });
+        let (begin, seconds) = ((begun - self.begun).as_secs_f64(), begun.elapsed().as_secs_f64());
+        tracing::info!(stage = stage.name(), seconds, bytes, good = result.is_ok(), "end: {name}");
+        self.report.stages.push(StageReport { name: name.into(), begin, seconds, bytes });
         result
     }
 
@@ -131,7 +127,7 @@ impl<'a, 'p> Run<'a, 'p> {
             return Ok(Outcome::Verified);
         }
         let index = self.choose_database(&examined)?;
-        let Some(entry) = examined.databases.get(index) else { return Err(no_database("")) };
+        let Some(entry) = examined.databases.get(index) else { return Err(no_database()) };
         self.step(Stage::Preflight, "Preflight", |run| run.preflight(&examined, entry))?;
         if self.plan.mode == Mode::Plan {
             return Ok(Outcome::Planned);
@@ -251,7 +247,7 @@ impl<'a, 'p> Run<'a, 'p> {
 
     /// The one database of the backup that goes into the target.
     fn choose_database(&mut self, examined: &Examined) -> Result<usize> {
-        let Some(target) = &self.plan.target else { return Err(no_database("")) };
+        let Some(target) = &self.plan.target else { return Err(no_database()) };
         let engine = target.engine().name();
         let found = examined.engine.map(|found| format!("{found:?}")).unwrap_or_default();
         if let Some(
@@ -331,7 +327,7 @@ impl<'a, 'p> Run<'a, 'p> {
     }
 
     fn load(&mut self, examined: &Examined, index: usize) -> Result<()> {
-        let Some(entry) = examined.databases.get(index) else { return Err(no_database("")) };
+        let Some(entry) = examined.databases.get(index) else { return Err(no_database()) };
         // The engine tells the progress of a load; counting what is read for it would count twice.
         let context = Context { progress: Progress::default(), ..self.parts.context.clone() };
         let mut dump = examined.open_database(index, &context)?;
@@ -372,33 +368,11 @@ impl<'a, 'p> Run<'a, 'p> {
             self.report.leftovers = engine.discard();
         }
         self.report.seconds = self.begun.elapsed().as_secs_f64();
-        self.report.target_modified = match self.parts.context.journal.touched() {
-            Touched::No => TargetModified::False,
-            Touched::Yes => TargetModified::True,
-            Touched::Unknown => TargetModified::Unknown,
-        };
+        self.report.target_modified = self.parts.context.journal.touched().into();
         match result {
             Ok(outcome) => self.report.outcome = outcome,
             Err(fault) => self.report.failure = Some(failure(&fault)),
         }
         self.report
     }
-}
-
-fn no_database(name: &str) -> Fault {
-    Fault::new(
-        Stage::Inspect,
-        Reason::DatabaseNotInBackup,
-        format!("there is no database {name:?} in the backup"),
-    )
-}
-
-/// What identifies a plan: the pinned backup, the target as it was seen, and what would be done.
-fn plan_token(artifact: &Artifact, stat: Option<&ObjectStat>, survey: &Survey, references: &str) -> String {
-    let pin = stat.map(|stat| &stat.pin);
-    let text = format!(
-        "{} {pin:?} {} {} {:?} {references}",
-        artifact.path, survey.target, survey.identity, survey.action
-    );
-    hex::encode(sha256(text.as_bytes()).get(..8).unwrap_or_default())
 }

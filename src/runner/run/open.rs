@@ -124,6 +124,15 @@ fn sqlite_settings(
     })
 }
 
+/// Where the target is for people, of this machine or this pod.
+pub fn place(plan: &RestorePlan, mounts: &Mounts) -> Option<String> {
+    match &plan.target.as_ref()?.settings {
+        EngineSettings::Sqlite(sqlite) => {
+            Some(mounts.get(&sqlite.claim_name)?.join(&sqlite.path).display().to_string())
+        }
+    }
+}
+
 /// Until when replaced data is kept; `None`: it is not kept.
 pub(super) fn keep_until(plan: &RestorePlan, now: Timestamp) -> Option<Timestamp> {
     let keep = SignedDuration::try_from(plan.keep_previous.get()).ok().filter(|keep| !keep.is_zero())?;

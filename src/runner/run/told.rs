@@ -2,8 +2,11 @@
 
 use crate::reason::Reason;
 use crate::report::{BackupReport, FailureReport};
+use crate::runner::engine::Survey;
 use crate::runner::fault::{Fault, Stage};
+use crate::runner::meter::sha256;
 use crate::runner::read::Examined;
+use crate::runner::source::{Artifact, ObjectStat};
 
 /// The report's words for a fault.
 pub fn failure(fault: &Fault) -> FailureReport {
@@ -50,4 +53,24 @@ pub(super) fn not_held(name: &str, examined: &Examined) -> Fault {
     let held: Vec<_> = examined.databases.iter().filter_map(|entry| entry.name.as_deref()).collect();
     let message = format!("there is no database {name:?} in the backup; it holds: {}", held.join(", "));
     Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, message)
+}
+
+/// The fault for a plan and a backup that do not name a common database.
+pub(super) fn no_database() -> Fault {
+    Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, "there is no database in the backup")
+}
+
+/// What identifies a plan: the pinned backup, the target as it was seen, and what would be done.
+pub(super) fn plan_token(
+    artifact: &Artifact,
+    stat: Option<&ObjectStat>,
+    survey: &Survey,
+    references: &str,
+) -> String {
+    let pin = stat.map(|stat| &stat.pin);
+    let text = format!(
+        "{} {pin:?} {} {} {:?} {references}",
+        artifact.path, survey.target, survey.identity, survey.action
+    );
+    hex::encode(sha256(text.as_bytes()).get(..8).unwrap_or_default())
 }

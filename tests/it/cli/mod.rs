@@ -7,7 +7,7 @@ mod list;
 mod remote;
 mod run;
 mod secrets;
-mod signals;
+pub(super) mod signals;
 mod terminal;
 mod verify;
 

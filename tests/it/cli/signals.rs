@@ -13,7 +13,7 @@ use crate::parts::wait_until;
 const MEBIBYTES: usize = 192;
 
 /// A database of many pages under zstd, which is small when stored.
-fn large_backup(folder: &Path) -> String {
+pub(crate) fn large_backup(folder: &Path) -> String {
     let file = folder.join("large.db");
     let connection = rusqlite::Connection::open(&file).unwrap();
     connection

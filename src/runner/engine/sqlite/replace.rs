@@ -144,12 +144,14 @@ impl Replacement<'_> {
         let moment = self.look(data_version)?;
         let previous = self.keep(moment.wal)?;
         self.job.context.cancel.check(Stage::Switch)?;
-        self.job.context.journal.touch();
+        // All of it becomes visible at the commit, or nothing does.
+        self.job.context.journal.risk(Stage::Switch)?;
         let copied = self.copy(&backup);
         drop(backup);
         if let Err(error) = copied {
             return Err(self.after_failure(&error, moment, previous.as_ref()));
         }
+        self.job.context.journal.done();
         self.conclude(destination, moment).map_err(|mut fault| {
             name_kept(&mut fault, previous.as_ref());
             fault

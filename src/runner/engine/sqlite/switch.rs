@@ -88,20 +88,23 @@ impl Job<'_> {
         let folder_mode = fs::metadata(folder).map_err(|error| io_fault("look at", folder, error))?.mode();
         let mode = files::new_file_mode(folder_mode);
         dress(&shadow, mode, None).map_err(|error| io_fault("set the mode of", &shadow, error))?;
+        let journal = &self.context.journal;
+        journal.risk(Stage::Switch)?;
         if let Err(error) = files::rename_no_replace(&shadow, &target) {
             if error.kind() == io::ErrorKind::AlreadyExists {
+                journal.untouch();
                 return Err(self.changed("was created"));
             }
-            if files::identity(&target).is_err() {
-                self.context.journal.doubt();
+            if files::identity(&target).is_ok() {
+                journal.untouch();
             }
             return Err(io_fault("create", &target, error));
         }
-        files::sync_folder(folder).map_err(|error| {
-            // The new database is there, but a failed run must not say that nothing is.
-            self.context.journal.doubt();
-            io_fault("make durable what was created in", folder, error)
-        })
+        // Where this fails the new database is there, and a failed run must not say that nothing is.
+        files::sync_folder(folder)
+            .map_err(|error| io_fault("make durable what was created in", folder, error))?;
+        journal.created();
+        Ok(())
     }
 
     /// Renames over the old file. Its handle in applications stays on the old database.
@@ -122,7 +125,7 @@ impl Job<'_> {
             Some(label) if existing.holds.is_some() => Some(self.link_previous(label, existing)?),
             _ => None,
         };
-        self.context.journal.touch();
+        self.context.journal.risk(Stage::Switch)?;
         if let Err(error) = files::rename_over(&shadow, &target) {
             match files::identity(&target) {
                 Ok(Some(found)) if found == (existing.device, existing.inode) => {
@@ -134,6 +137,7 @@ impl Job<'_> {
             replace::name_kept(&mut fault, previous.as_ref());
             return Err(fault);
         }
+        self.context.journal.done();
         let synced = files::sync_folder(folder).map_err(|error| io_fault("sync", folder, error));
         drop(held);
         drop(raw);
