@@ -12,8 +12,8 @@ use kube::Resource;
 use serde::Serialize;
 
 use super::{
-    BackupPlan, Binding, KeyKind, KeyProfile, Latest, OverwritePlan, PlanVersion, RestorePlan, S3Keys, S3Storage,
-    SecretKey, Selector, Storage, Timeouts, VolumeStorage,
+    BackupPlan, Binding, KeyKind, KeyProfile, Latest, OverwritePlan, PlanVersion, RestorePlan, S3Keys,
+    S3Storage, SecretKey, Selector, Storage, Timeouts, VolumeStorage,
 };
 use crate::api::restore::spec::Switch;
 use crate::api::restore::{Backup, Discovery, Mode};
