@@ -8,6 +8,7 @@
 pub mod api;
 pub mod cli;
 pub mod journal;
+pub mod operator;
 pub mod plan;
 pub mod reason;
 pub mod report;

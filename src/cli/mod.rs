@@ -10,6 +10,7 @@ pub mod keys;
 pub mod list;
 pub mod manifest;
 pub mod new;
+pub mod operator;
 pub mod output;
 pub mod progress;
 pub mod render;
@@ -65,6 +66,8 @@ pub enum Command {
     Runner(runner::Runner),
     /// Explains a reason.
     Explain(explain::Explain),
+    /// Runs the operator on a cluster.
+    Operator(operator::OperatorArgs),
 }
 
 /// Carries out a command line.
@@ -78,6 +81,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Crds { directory } => crds_to(directory.as_deref()),
         Command::Runner(arguments) => runner::run(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
+        Command::Operator(arguments) => operator::run(arguments),
     }
 }
 

@@ -74,7 +74,7 @@ install_go() {
 once() {
     local name="$1" version="$2" mark="$bin/.$1.version" scratch
     shift 2
-    if [ -x "$bin/$name" ] && [ "$(cat "$mark" 2>/dev/null || true)" = "$version" ]; then
+    if [ -e "$bin/$name" ] && [ "$(cat "$mark" 2>/dev/null || true)" = "$version" ]; then
         return
     fi
     say "building $name (some minutes at the first time)"
@@ -104,6 +104,7 @@ rm -rf "$cache"/build.*
 install_tools
 # The longest first: its many packages keep all cores busy.
 once kube "$(cluster_version)" bash tests/cluster/build.sh
+once base.tar "bookworm $(sha256sum <tests/cluster/base.sh)" bash tests/cluster/base.sh
 build "$KUBECONFORM" kubeconform kubeconform
 build "$HELM_DOCS" helm-docs helm-docs
 build "$MINIO" minio minio

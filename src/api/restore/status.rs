@@ -57,7 +57,11 @@ pub struct RestoreStatus {
     /// How long it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<Duration>,
-    /// The attempts, oldest first.
+    /// An earlier object of this name has run, so a confirmation that stands in the manifest does not
+    /// count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recreated: Option<bool>,
+    /// The attempts, oldest first; of many, the newest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub attempts: Vec<Attempt>,

@@ -1,0 +1,63 @@
+//! One pass over one restore: look up, observe, decide, publish, apply.
+//!
+//! Level-triggered: a crash between any two lines is repaired by the next pass, because `decide` sees
+//! only what was observed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+
+use super::apply::apply;
+use super::context::Context;
+use super::decide::{Decision, decide, is_active, is_ended};
+use super::dereference::dereference;
+use super::error::{Error, Result};
+use super::observe::observe;
+use super::{events, publish};
+use crate::api::DatabaseRestore;
+
+/// Moves one restore at most one step forward.
+#[tracing::instrument(skip_all, fields(namespace = restore.namespace(), name = restore.name_any(), uid = restore.uid()))]
+pub async fn reconcile(restore: Arc<DatabaseRestore>, context: Arc<Context>) -> Result<Action> {
+    let begun = Instant::now();
+    let now = (context.shared.settings.clock)();
+    let resolved = dereference(&context.caches, &restore);
+    let view = observe(&context, &restore, &resolved, now).await?;
+    let Decision { status, commands, again } = decide(&restore, &resolved, &view, now);
+    let event = events::told(restore.status.as_ref(), &status);
+    let written = publish::publish(&context, &restore, &status).await?;
+    if let Some(event) = event {
+        events::publish(&context.shared.recorder, &restore, event).await;
+    }
+    record(&context, &restore, &written);
+    apply(&context, &written, resolved.as_ref().ok(), &commands).await?;
+    context.shared.metrics.reconciled(begun.elapsed().as_secs_f64());
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Counts what has just ended.
+fn record(context: &Context, before: &DatabaseRestore, after: &DatabaseRestore) {
+    if is_ended(before.status.as_ref()) || !is_ended(after.status.as_ref()) {
+        return;
+    }
+    super::tally::ended(&context.shared.metrics, after);
+    if !is_active(after.status.as_ref()) {
+        context.shared.waiting.leave(&after.uid().unwrap_or_default());
+    }
+}
+
+/// What follows a failed pass.
+#[expect(clippy::needless_pass_by_value, reason = "the controller hands its arguments over by value")]
+pub fn failed(restore: Arc<DatabaseRestore>, error: &Error, context: Arc<Context>) -> Action {
+    match error {
+        Error::Conflict { .. } => tracing::debug!(name = restore.name_any(), "{error}"),
+        _ => {
+            context.shared.metrics.failed();
+            let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(namespace = restore.namespace(), name = restore.name_any(), cause, "{error}");
+        }
+    }
+    Action::requeue(error.retry_after())
+}
