@@ -6,10 +6,9 @@ use reinstate::api::DatabaseRestore;
 use reinstate::api::restore::status::Truth;
 
 use crate::harness::scene::{BACKUP, PLAIN, Scene, condition, message};
+use crate::harness::sealed::put_brotli;
 use crate::harness::{Namespace, Operator};
-
-/// Tables of the backup.
-const TABLES: [&str; 2] = ["customers", "orders"];
+use crate::support::fixtures;
 
 #[test]
 fn an_encrypted_backup_is_restored_to_a_volume_and_the_status_tells_it() {
@@ -34,13 +33,35 @@ fn an_encrypted_backup_is_restored_to_a_volume_and_the_status_tells_it() {
     assert_eq!(backup.path.as_deref(), Some(BACKUP));
     assert_eq!((backup.profile.as_deref(), backup.discovered), (Some("key-a"), Some(true)));
     assert_eq!(status.verification.unwrap().rows, Some(325));
-    assert!(scene.tables("app.db").len() >= 2);
+    assert_eq!(scene.tables("app.db"), ["item", "note"]);
     // Everything is put away: nothing holds the object, the pod or the place.
     let put_away = |restore: &DatabaseRestore| restore.finalizers().is_empty();
     namespace.wait_for::<DatabaseRestore>("r", "is let go", put_away);
     assert!(scene.pods("r").iter().all(|pod| pod.finalizers().is_empty()));
     let job: Job = namespace.get(&status.job_ref.unwrap().name).unwrap();
     assert_eq!(job.spec.unwrap().ttl_seconds_after_finished, Some(604_800));
+}
+
+#[test]
+fn a_backup_under_brotli_and_a_seal_is_restored_under_another_name() {
+    let namespace = Namespace::new("brotli");
+    let scene = Scene::new(&namespace);
+    let _operator = Operator::start(&namespace);
+    let plain = std::fs::read(fixtures().join("dbackup/sqlite-none-plain").join(PLAIN)).unwrap();
+    let path = put_brotli(&scene.bucket, "app", &plain);
+    let further = format!(
+        "backup: {{storageRef: {{name: backups}}, path: {path}, encryption: {{profileRef: {{name: key-a}}}}}}\n\
+         target: {{connectionRef: {{name: app}}, databases: [{{from: app.sqlite, to: copies/app.db}}]}}\n"
+    );
+    std::fs::create_dir(scene.volume.path("copies")).unwrap();
+    scene.volume.give(&scene.volume.path("copies"));
+    scene.restore("r", &further);
+    let status = scene.ended("r");
+    assert_eq!(condition(&status, "Complete"), "True/Restored", "{}", message(&status, "Ready"));
+    assert_eq!(std::fs::read(scene.volume.path("copies/app.db")).unwrap(), plain);
+    let backup = status.backup.unwrap();
+    assert_eq!(format!("{:?}", backup.compression.unwrap()), "Brotli");
+    assert_eq!(status.target.unwrap().summary.as_deref(), Some("app/copies/app.db"));
 }
 
 #[test]
