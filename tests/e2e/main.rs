@@ -17,6 +17,7 @@
 )]
 
 mod harness;
+mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
 mod smoke;
