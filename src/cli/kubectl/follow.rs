@@ -59,7 +59,7 @@ async fn to_the_end(
         let is_asking = following.asking.is_some();
         let end = tokio::select! {
             event = events.next() => match event {
-                Some(event) => following.heard(event).await?,
+                Some(event) => following.heard(event)?,
                 None => Some(following.leave()),
             },
             answer = answers.next(), if is_asking => following.answered(answer).await?,
@@ -106,12 +106,12 @@ impl<'a> Following<'a> {
     }
 
     /// Takes one event of the watch; `Some` is the end.
-    async fn heard(&mut self, event: watcher::Result<Option<DatabaseRestore>>) -> Result<Option<ExitCode>> {
+    fn heard(&mut self, event: watcher::Result<Option<DatabaseRestore>>) -> Result<Option<ExitCode>> {
         match event {
             Ok(Some(restore)) if restore.metadata.uid == self.last.metadata.uid => {
                 self.is_disconnected = false;
                 self.last = restore;
-                self.saw().await
+                Ok(self.saw())
             }
             Ok(_) => Ok(Some(self.deleted())),
             Err(
@@ -130,7 +130,7 @@ impl<'a> Following<'a> {
         }
     }
 
-    async fn saw(&mut self) -> Result<Option<ExitCode>> {
+    fn saw(&mut self) -> Option<ExitCode> {
         let state = state::of(&self.last);
         self.is_seen = state != State::Unseen;
         match state {
@@ -139,14 +139,14 @@ impl<'a> Following<'a> {
                     self.view.say("it is no longer asked about");
                 }
                 self.view.show(&self.last);
-                Ok(None)
+                None
             }
-            State::Asking => Ok(self.asks()),
+            State::Asking => self.asks(),
             State::Good | State::Bad(_) => {
                 self.view.clear();
                 output::out(&page::page(&self.last, now()));
                 output::note(&format!("\n{}", status::next(self.cluster, &self.last)));
-                Ok(state::exit_code(&self.last))
+                state::exit_code(&self.last)
             }
         }
     }
