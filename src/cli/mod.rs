@@ -7,6 +7,7 @@ pub mod exit;
 pub mod explain;
 pub mod extract;
 pub mod keys;
+pub mod kubectl;
 pub mod list;
 pub mod manifest;
 pub mod new;
@@ -70,6 +71,55 @@ pub enum Command {
     Operator(operator::OperatorArgs),
 }
 
+/// What the program was started as.
+#[derive(Debug)]
+pub enum Invocation {
+    /// `reinstate`.
+    Reinstate(Cli),
+    /// `kubectl-reinstate`, the plugin of kubectl.
+    Kubectl(kubectl::Kubectl),
+}
+
+impl Invocation {
+    /// Reads the command line; its first word, the file name, says which program is meant.
+    pub fn parse() -> Self {
+        let program = std::env::args_os().next().unwrap_or_default();
+        let name = Path::new(&program).file_name().unwrap_or_default();
+        if name == kubectl::PROGRAM {
+            Self::Kubectl(kubectl::Kubectl::parse())
+        } else {
+            Self::Reinstate(Cli::parse())
+        }
+    }
+
+    /// Logs to standard error as `RUST_LOG` says. By default for people and warnings only; in a pod
+    /// as JSON, and what this program does in full.
+    pub fn start_logging(&self) {
+        let in_pod = matches!(self, Self::Reinstate(Cli { command: Command::Runner(_) }));
+        let default = match self {
+            _ if in_pod => "warn,reinstate=info",
+            // What the client has to say of a connection is told as an error.
+            Self::Kubectl(_) => "warn,kube_client=off,kube_runtime=off",
+            Self::Reinstate(_) => "warn",
+        };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+        let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+        if in_pod {
+            logger.json().flatten_event(true).with_span_list(false).init();
+        } else {
+            logger.with_ansi(output::is_interactive()).without_time().init();
+        }
+    }
+
+    /// Carries it out.
+    pub fn run(&self) -> ExitCode {
+        match self {
+            Self::Reinstate(cli) => main(cli),
+            Self::Kubectl(kubectl) => kubectl::main(kubectl),
+        }
+    }
+}
+
 /// Carries out a command line.
 pub fn main(cli: &Cli) -> ExitCode {
     match &cli.command {
@@ -125,22 +175,6 @@ fn crds_to(folder: Option<&Path>) -> ExitCode {
             format!("failed to write the definitions: {error:#}"),
         )
     }))
-}
-
-impl Cli {
-    /// Logs to standard error as `RUST_LOG` says. By default for people and warnings only; in a pod
-    /// as JSON, and what this program does in full.
-    pub fn start_logging(&self) {
-        let in_pod = matches!(self.command, Command::Runner(_));
-        let default = if in_pod { "warn,reinstate=info" } else { "warn" };
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-        let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-        if in_pod {
-            logger.json().flatten_event(true).with_span_list(false).init();
-        } else {
-            logger.with_ansi(output::is_interactive()).without_time().init();
-        }
-    }
 }
 
 /// The time now: the one place that asks the clock for it.
