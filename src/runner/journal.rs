@@ -209,7 +209,9 @@ mod tests {
             let path = folder.path().join("log");
             std::fs::write(&path, "noise of others\n").unwrap();
             let journal = journal(&path);
-            steps.iter().for_each(|step| step(&journal));
+            for step in &steps {
+                step(&journal);
+            }
             assert_eq!((journal.touched(), read(&path)), (kept, (told, false)));
             journal.conclude(RestoreReport::begun("ns", "name", jiff::Timestamp::UNIX_EPOCH)).unwrap();
             assert_eq!(read(&path), (kept.into(), true));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -110,7 +110,7 @@ impl Desk {
         if request.uri().path() != pod::PROGRESS_PATH || request.method() != Method::GET {
             return plain(StatusCode::NOT_FOUND);
         }
-        let given = request.headers().get(pod::NONCE_HEADER).map(|value| value.as_bytes());
+        let given = request.headers().get(pod::NONCE_HEADER).map(HeaderValue::as_bytes);
         // An empty nonce would let everybody in.
         let known = given.is_some_and(|given| bool::from(given.ct_eq(self.nonce.as_bytes())));
         if self.nonce.is_empty() || !known {

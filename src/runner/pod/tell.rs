@@ -41,12 +41,9 @@ impl Drop for Telling {
 fn line(progress: &Progress) {
     let now = progress.snapshot();
     let stage = now.stage.name();
-    if now.total > 0 {
-        let percent = now.done.min(now.total).saturating_mul(100) / now.total;
-        tracing::info!(stage, done = now.done, total = now.total, percent, "{}", now.what);
-    } else {
-        tracing::info!(stage, done = now.done, "{}", now.what);
-    }
+    let percent = now.done.min(now.total).saturating_mul(100).checked_div(now.total);
+    let total = Some(now.total).filter(|total| *total > 0);
+    tracing::info!(stage, done = now.done, total, percent, "{}", now.what);
 }
 
 /// Logs how the run ended.

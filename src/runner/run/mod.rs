@@ -101,10 +101,10 @@ impl<'a, 'p> Run<'a, 'p> {
         self.parts.context.cancel.check(stage)?;
         self.parts.context.progress.begin(stage, name.to_lowercase(), 0);
         tracing::info!(stage = stage.name(), "begin: {name}");
-        let begun = Instant::now();
+        let clock = Instant::now();
         let result = action(self);
         let bytes = Some(self.parts.context.progress.snapshot().done).filter(|bytes| *bytes > 0);
-        let (begin, seconds) = ((begun - self.begun).as_secs_f64(), begun.elapsed().as_secs_f64());
+        let (begin, seconds) = ((clock - self.begun).as_secs_f64(), clock.elapsed().as_secs_f64());
         tracing::info!(stage = stage.name(), seconds, bytes, good = result.is_ok(), "end: {name}");
         self.report.stages.push(StageReport { name: name.into(), begin, seconds, bytes });
         result

@@ -119,7 +119,7 @@ spec: {{engine: SQLite, sqlite: {{claimName: data, path: {path}, runAsUser: {USE
         &self,
         name: &str,
         what: &str,
-        condition: impl Fn(&RestoreStatus) -> bool + Send,
+        condition: impl Fn(&RestoreStatus) -> bool + Send + Sync,
     ) -> RestoreStatus {
         let restore = self.namespace.wait_for::<DatabaseRestore>(name, what, |restore| {
             restore.status.as_ref().is_some_and(&condition)
@@ -139,7 +139,7 @@ spec: {{engine: SQLite, sqlite: {{claimName: data, path: {path}, runAsUser: {USE
     }
 
     /// Puts an application's database of `rows` rows into the volume.
-    pub(crate) fn database(&self, path: &str, rows: usize) {
+    pub(crate) fn database(&self, path: &str, rows: i64) {
         let file = self.volume.path(path);
         let database = rusqlite::Connection::open(&file).unwrap();
         database.execute_batch("CREATE TABLE IF NOT EXISTS old (number INTEGER)").unwrap();
