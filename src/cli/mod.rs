@@ -14,6 +14,7 @@ pub mod new;
 pub mod operator;
 pub mod output;
 pub mod progress;
+pub mod ready;
 pub mod render;
 pub mod run;
 pub mod runner;
@@ -67,6 +68,8 @@ pub enum Command {
     Runner(runner::Runner),
     /// Explains a reason.
     Explain(explain::Explain),
+    /// Asks a server until it is ready.
+    Ready(ready::Ready),
     /// Runs the operator on a cluster.
     Operator(operator::OperatorArgs),
 }
@@ -131,6 +134,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Crds { directory } => crds_to(directory.as_deref()),
         Command::Runner(arguments) => runner::run(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
+        Command::Ready(arguments) => ready::ready(arguments),
         Command::Operator(arguments) => operator::run(arguments),
     }
 }
