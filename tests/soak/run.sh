@@ -32,6 +32,7 @@ absent() {
 part damage env REINSTATE_SOAK_DAMAGE=200 cargo test --locked --release --test it dbackup::
 part kills env REINSTATE_SOAK_KILLS=100 cargo test --locked --release --test it sqlite::kills
 
+part images bash tests/soak/images.sh
 if [ -f tests/soak/fuzz.sh ]; then part fuzz bash tests/soak/fuzz.sh; else absent fuzz tests/soak/fuzz.sh; fi
 if [ -d benches/reading ]; then
     # The large backup (some GiB, sealed; memory and files are watched) is not part of a run without names.
