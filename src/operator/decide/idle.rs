@@ -226,7 +226,7 @@ fn failed(
     match reason {
         Reason::TargetLocked => draft.progressing(Phase::WaitingForTarget, reason.name(), &message),
         _ if waits(reason) && draft.now() >= patience => {
-            draft.blocked(Phase::Pending, reason.name(), &message)
+            draft.blocked(Phase::Pending, reason.name(), &message);
         }
         _ => draft.progressing(Phase::Pending, reason.name(), &message),
     }
@@ -311,7 +311,7 @@ fn unresolved(draft: &mut Draft, problems: &[Problem]) -> Next {
 pub(super) fn words(problems: &[Problem]) -> (Reason, String) {
     let text: Vec<String> = problems.iter().map(|it| format!("{}: {}", it.field, it.message)).collect();
     let worst = problems.iter().find(|problem| problem.reason != Reason::ReferenceNotFound);
-    let reason = worst.or(problems.first()).map_or(Reason::InvalidSpec, |problem| problem.reason);
+    let reason = worst.or_else(|| problems.first()).map_or(Reason::InvalidSpec, |problem| problem.reason);
     (reason, text.join("; "))
 }
 

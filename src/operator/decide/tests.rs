@@ -21,7 +21,7 @@ fn now() -> Timestamp {
     "2026-11-24T00:10:00Z".parse().unwrap()
 }
 
-fn object<T: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: serde_json::Value) -> T {
+fn object<T: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &serde_json::Value) -> T {
     let object = serde_json::json!({
         "apiVersion": "reinstate.dev/v1alpha1", "kind": kind,
         "metadata": {"name": name, "namespace": "ns", "uid": name, "generation": 1}, "spec": spec,
@@ -33,10 +33,10 @@ fn resolved(restore: &DatabaseRestore) -> Result<Resolved, Vec<Problem>> {
     let connection: DatabaseConnection = object(
         "DatabaseConnection",
         "app",
-        serde_json::json!({"engine": "SQLite", "sqlite": {"claimName": "data", "path": "app.db"}}),
+        &serde_json::json!({"engine": "SQLite", "sqlite": {"claimName": "data", "path": "app.db"}}),
     );
     let storage: BackupStorage =
-        object("BackupStorage", "backups", serde_json::json!({"volume": {"claimName": "backups"}}));
+        object("BackupStorage", "backups", &serde_json::json!({"volume": {"claimName": "backups"}}));
     let objects =
         Objects { storages: vec![storage], connections: vec![connection.clone()], profiles: vec![] };
     let plan = resolve(restore, &objects)?;
@@ -246,37 +246,34 @@ fn only_an_untouched_attempt_with_a_retryable_reason_is_retried() {
 
 #[test]
 fn what_holds_the_start_is_said_and_starts_nothing() {
-    let change = |change: fn(&mut DatabaseRestore)| {
-        let mut restore = restore();
-        change(&mut restore);
-        restore
-    };
-    let taken = Place::Taken { by: "ns/other".into() };
+    type Change = fn(&mut DatabaseRestore);
+    let taken = || Place::Taken { by: "ns/other".into() };
     let full = Load { all: 3, here: 1, limit_all: 3, limit_here: 0 };
-    for (restore, view, phase, reason) in [
-        (change(|it| it.spec.suspend = true), View::default(), "Suspended", "Suspended"),
-        (change(|it| it.spec.cancel = true), View::default(), "Cancelled", "Cancelled"),
-        (restore(), View { place: taken, ..View::default() }, "WaitingForTarget", "WaitingForTarget"),
+    let none = Load::default();
+    let cases: [(Change, Place, Load, &str, &str); 6] = [
+        (|it| it.spec.suspend = true, Place::Free, none, "Suspended", "Suspended"),
+        (|it| it.spec.cancel = true, Place::Free, none, "Cancelled", "Cancelled"),
+        (|_| {}, taken(), none, "WaitingForTarget", "WaitingForTarget"),
+        (|_| {}, Place::Free, full, "Pending", "ConcurrencyLimit"),
         (
-            restore(),
-            View { place: Place::Free, load: full, ..View::default() },
-            "Pending",
-            "ConcurrencyLimit",
-        ),
-        (
-            change(|it| it.spec.backup.storage_ref.name = "gone".into()),
-            View::default(),
+            |it| it.spec.backup.storage_ref.name = "gone".into(),
+            Place::Free,
+            none,
             "Pending",
             "ReferenceNotFound",
         ),
         (
-            change(|it| it.spec.starting_deadline = "5m".parse().unwrap()),
-            View { place: Place::Free, ..View::default() },
+            |it| it.spec.starting_deadline = "5m".parse().unwrap(),
+            Place::Free,
+            none,
             "Failed",
             "StartingDeadlineExceeded",
         ),
-    ] {
-        let decision = run(&restore, &view);
+    ];
+    for (change, place, load, phase, reason) in cases {
+        let mut restore = restore();
+        change(&mut restore);
+        let decision = run(&restore, &View { place, load, ..View::default() });
         assert_eq!(format!("{:?}", decision.status.phase.unwrap()), phase);
         assert_eq!(ready(&decision).1, reason);
         assert!(decision.status.attempts.is_empty() && decision.commands.is_empty(), "{reason}");

@@ -124,7 +124,7 @@ fn told(pod: &Pod, report: RestoreReport, touched: TargetModified, why: Why<'_>)
         && failure.reason == Reason::Interrupted.name()
         && let Some((reason, message)) = why_interrupted(pod, why)
     {
-        failure.reason = reason.name().to_owned();
+        reason.name().clone_into(&mut failure.reason);
         failure.hint = Some(reason.hint().to_owned());
         failure.retryable = reason.is_retryable();
         failure.message = format!("{}: {message}", failure.message);
