@@ -15,8 +15,10 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::build::ttl_seconds;
 use super::decide::{is_active, is_ended};
 use super::names::{LABEL_MANAGED_BY, LABEL_UID, MANAGER, SELECTOR};
+use crate::api::restore::RestoreStatus;
 use crate::api::{BackupStorage, DatabaseConnection, DatabaseRestore, EncryptionProfile};
 
 /// What is watched in one scope, beside the restores themselves.
@@ -205,10 +207,40 @@ where
     }
 }
 
-/// Keeps of a restore that is over only what is still asked for: there may be ten thousands.
+/// Keeps of a restore that is over and put away only what [`is_put_away`] asks for: there may be ten
+/// thousands. A pass that has to write to such an object reads it anew.
 fn trim_restore(restore: &mut DatabaseRestore) {
     restore.metadata.managed_fields = None;
     if let Some(annotations) = &mut restore.metadata.annotations {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
+    if !is_trimmed(restore) {
+        return;
+    }
+    restore.metadata.annotations = None;
+    restore.metadata.labels = None;
+    if let Some(status) = &mut restore.status {
+        let last = status.attempts.pop();
+        *status = RestoreStatus {
+            observed_generation: status.observed_generation,
+            completion_time: status.completion_time.take(),
+            attempts: last.into_iter().collect(),
+            ..RestoreStatus::default()
+        };
+    }
+}
+
+/// Whether the cache holds only a part of `restore`: it is over, and nothing of it is left to do.
+pub fn is_trimmed(restore: &DatabaseRestore) -> bool {
+    is_ended(restore.status.as_ref()) && restore.finalizers().is_empty()
+}
+
+/// Whether there is nothing to do for a restore that is over. `job` is that of its last attempt.
+pub fn is_put_away(restore: &DatabaseRestore, job: Option<&Job>) -> bool {
+    let Some(status) = restore.status.as_ref().filter(|_| is_trimmed(restore)) else { return false };
+    let ttl = job.map(|job| job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished));
+    let wanted = ttl_seconds(restore.spec.job_ttl);
+    restore.metadata.deletion_timestamp.is_none()
+        && restore.metadata.generation == Some(status.observed_generation)
+        && ttl.is_none_or(|ttl| ttl == Some(wanted))
 }

@@ -6,16 +6,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
 
 use super::apply::apply;
-use super::context::Context;
+use super::context::{Context, Done};
 use super::decide::{Decision, decide, is_active, is_ended};
 use super::dereference::dereference;
 use super::error::{Error, Result};
 use super::observe::observe;
-use super::{events, publish};
+use super::{caches, events, publish};
 use crate::api::DatabaseRestore;
 
 /// Moves one restore at most one step forward.
@@ -23,6 +24,7 @@ use crate::api::DatabaseRestore;
 pub async fn reconcile(restore: Arc<DatabaseRestore>, context: Arc<Context>) -> Result<Action> {
     let begun = Instant::now();
     let now = (context.shared.settings.clock)();
+    let Some(restore) = whole(restore, &context).await? else { return Ok(Action::await_change()) };
     let resolved = dereference(&context.caches, &restore);
     let view = observe(&context, &restore, &resolved, now).await?;
     let Decision { status, commands, again } = decide(&restore, &resolved, &view, now);
@@ -32,9 +34,29 @@ pub async fn reconcile(restore: Arc<DatabaseRestore>, context: Arc<Context>) -> 
         events::publish(&context.shared.recorder, &restore, event).await;
     }
     record(&context, &restore, &written);
-    apply(&context, &written, resolved.as_ref().ok(), &commands).await?;
+    let skipped = apply(&context, &written, resolved.as_ref().ok(), &commands).await?;
+    let again = if skipped { Some(again.map_or(Done::LAG, |again| again.min(Done::LAG))) } else { again };
     context.shared.metrics.reconciled(begun.elapsed().as_secs_f64());
     Ok(again.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The object as a whole where there is something to do for it; the cache has of most ended ones only
+/// a part.
+async fn whole(restore: Arc<DatabaseRestore>, context: &Context) -> Result<Option<Arc<DatabaseRestore>>> {
+    if !caches::is_trimmed(&restore) {
+        return Ok(Some(restore));
+    }
+    let namespace = restore.namespace().unwrap_or_default();
+    let attempt = restore.status.as_ref().and_then(|status| status.attempts.last());
+    let job = attempt
+        .and_then(|attempt| context.caches.jobs.get(&ObjectRef::new(&attempt.job_name).within(&namespace)));
+    if caches::is_put_away(&restore, job.as_deref()) {
+        return Ok(None);
+    }
+    let api: Api<DatabaseRestore> = Api::namespaced(context.shared.client.clone(), &namespace);
+    let name = restore.name_any();
+    let found = api.get_opt(&name).await.map_err(Error::read("DatabaseRestore", &name))?;
+    Ok(found.map(Arc::new))
 }
 
 /// Counts what has just ended.

@@ -10,6 +10,7 @@ use crate::api::restore::record::{
     PreviousStatus, SpaceStatus, TargetStatus, VerificationStatus,
 };
 use crate::api::restore::status::{FailureStatus, StageStatus, Truth};
+use crate::plan::pod;
 use crate::report::{
     BackupReport, DatabaseReport, FailureReport, Outcome, RestoreReport, StageReport, TargetModified,
     TargetReport, VerificationReport, counted,
@@ -62,8 +63,14 @@ pub fn write(status: &mut RestoreStatus, report: &RestoreReport) {
         status.verification = Some(verification(reported, report.target.as_ref()));
     }
     status.warnings = report.warnings.iter().take(64).map(|text| cut(text)).collect();
-    status.leftovers = report.leftovers.iter().take(64).map(|text| cut(text)).collect();
+    status.leftovers = report.leftovers.iter().take(64).map(|text| cut(in_volume(text))).collect();
     status.stages = report.stages.iter().take(16).map(|it| stage(it, report.start_time)).collect();
+}
+
+/// A path in the runner's pod as the user knows it: below the volume's root.
+fn in_volume(path: &str) -> &str {
+    let below = path.strip_prefix(pod::CLAIMS_FOLDER).and_then(|rest| rest.strip_prefix('/'));
+    below.and_then(|rest| rest.split_once('/')).map_or(path, |(_, path)| path)
 }
 
 fn number(value: u64) -> i64 {
@@ -122,7 +129,7 @@ fn database(report: &DatabaseReport) -> DatabaseStatus {
         rows: report.rows.map(number),
         bytes: report.bytes.map(number),
         previous: report.previous.as_ref().map(|previous| PreviousStatus {
-            name: cut(&previous.name),
+            name: cut(in_volume(&previous.name)),
             until: previous.until.map(|time| Time(whole_second(time))),
             bytes: Some(number(previous.bytes)),
         }),

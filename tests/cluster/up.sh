@@ -20,10 +20,13 @@ say() { printf 'tests/cluster: %s\n' "$*" >&2; }
 [ "$(id -u)" -eq 0 ] || { say "only root can make the namespaces that a node needs"; exit 1; }
 
 if ! "$tied"; then
-    mkdir -p "$folder"
+    if [ -e "$folder/lock" ]; then
+        flock --nonblock "$folder/lock" rm -f "$folder/ready" || { say "a cluster runs in $folder already"; exit 1; }
+    fi
+    mkdir -p "$(dirname "$folder")"
     setsid bash "$0" --tied "$folder" >"$folder.log" 2>&1 </dev/null &
     starter=$!
-    until [ -e "$folder/ready" ] && ! flock --nonblock "$folder/lock" true; do
+    until [ -e "$folder/ready" ]; do
         kill -0 "$starter" 2>/dev/null || { cat "$folder.log" >&2; exit 1; }
         sleep 0.2
     done

@@ -65,6 +65,8 @@ const WORDS: &[(&str, &str, &str, &str)] = &[
         "nowhere",
         "the runner needs no cluster and no manifest",
     ),
+    (r"\bkube::(Client|Api)\b|\bApi\b|\basync\b", "src/operator/decide", "nowhere", "decisions are pure"),
+    (r"\bkube::(Client|Api)\b|\bApi\b|\basync\b", "src/operator/build", "nowhere", "builders are pure"),
     (r"\bstd::env\b|\benv::var", "src", "src/cli", "the environment is read in one place"),
     (r"\bSystemTime\b|\bTimestamp::now\b|\bZoned::now\b", "src", "src/cli", "the time is an argument"),
     (r"\be?print(ln)?!|\bstdout\(\)|\bstderr\(\)|\bio::stderr\b", "src", "src/cli", "one place prints"),

@@ -1,6 +1,7 @@
-//! What several tests need: fixtures, keys, seeded choices.
+//! What several tests need: fixtures, keys, seeded choices, how a command ended.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use reinstate::runner::engine::Context;
@@ -9,6 +10,7 @@ use reinstate::runner::keys::{Candidate, Key, KeyRing};
 use reinstate::runner::read::{Examined, Options, Request, examine};
 use reinstate::runner::source::{Artifact, Folder, Store};
 use reinstate::secret::Secret;
+use serde_json::Value;
 
 pub const PROFILE_A: (&str, &str, &str) = (
     "open-A",
@@ -62,5 +64,44 @@ impl Seeded {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap()
+    }
+}
+
+/// Lets the command see nothing of this machine's cloud credentials.
+pub fn without_credentials(command: &mut Command) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_") || name == "RUST_LOG") {
+        command.env_remove(name);
+    }
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    pub fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Panics with everything that was said unless the code and all the texts fit.
+    #[track_caller]
+    pub fn expect(self, code: i32, says: &[&str]) -> Self {
+        let all = format!("{}{}", self.out, self.err);
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        for text in says {
+            assert!(all.contains(text), "{text:?} is not in:\n{}\n{}", self.out, self.err);
+        }
+        self
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
     }
 }

@@ -8,6 +8,7 @@ use super::{Command, Next, Resolved, after, confirm};
 use crate::api::DatabaseRestore;
 use crate::api::restore::spec::Switch;
 use crate::api::restore::status::{Attempt, FailureStatus, JobRef, Phase, Truth};
+use crate::operator::build::ORDER_LIMIT_BYTES;
 use crate::operator::conditions::whole_second;
 use crate::operator::draft::Draft;
 use crate::operator::names::job_name;
@@ -16,6 +17,8 @@ use crate::plan::Problem;
 use crate::reason::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+/// What the order may hold beside the plan, in bytes.
+const ORDER_SPARE_BYTES: usize = 8 << 10;
 /// Attempts that the status names; the oldest go first.
 const ATTEMPTS_LIMIT: usize = 16;
 /// The wait before the second attempt; it doubles with each further one.
@@ -142,7 +145,10 @@ fn is_final(draft: &Draft, restore: &DatabaseRestore, reason: Reason) -> bool {
 
 /// Reasons that are waited out, not retried: nothing was tried yet.
 const fn waits(reason: Reason) -> bool {
-    matches!(reason, Reason::SecretMissing | Reason::SecretKeyMissing | Reason::TargetLocked)
+    matches!(
+        reason,
+        Reason::SecretMissing | Reason::SecretKeyMissing | Reason::TargetLocked | Reason::ReferenceNotFound
+    )
 }
 
 fn fail_as_it_did(draft: &mut Draft, reason: Reason) -> Next {
@@ -256,6 +262,12 @@ fn start(
         Ok(resolved) => resolved,
         Err(problems) => return unresolved(draft, problems).no_later_than(left),
     };
+    if !fits(&resolved.plan) {
+        let message =
+            "the mapping is too long for one run: restore some databases with another DatabaseRestore";
+        draft.failed(Phase::Failed, failure(Reason::InvalidSpec, message));
+        return Next::default();
+    }
     if draft.status.target.is_none() {
         draft.status.target = super::progress::first_target(&resolved.plan);
     }
@@ -269,7 +281,8 @@ fn start(
     }
     match (&view.place, &resolved.queue) {
         (Place::Free, Some(queue)) => {
-            draft.progressing(Phase::Pending, "Pending", "taking a place in the queue of the target");
+            // Nothing is written for this: the next pass, a moment later, has more to say.
+            draft.status = restore.status.clone().unwrap_or_default();
             Next::act(Command::TakePlace(queue.clone()))
         }
         (Place::Taken { by }, _) => {
@@ -285,15 +298,26 @@ fn start(
 }
 
 fn unresolved(draft: &mut Draft, problems: &[Problem]) -> Next {
-    let text: Vec<String> = problems.iter().map(|it| format!("{}: {}", it.field, it.message)).collect();
-    let text = text.join("; ");
-    let reason = problems.first().map_or(Reason::InvalidSpec, |problem| problem.reason);
-    if let Some(other) = problems.iter().find(|problem| problem.reason != Reason::ReferenceNotFound) {
-        draft.failed(Phase::Failed, failure(other.reason, text));
+    let (reason, text) = words(problems);
+    if reason != Reason::ReferenceNotFound {
+        draft.failed(Phase::Failed, failure(reason, text));
         return Next::default();
     }
     draft.blocked(Phase::Pending, reason.name(), &format!("{text}. {}", reason.hint()));
     Next::wait()
+}
+
+/// All problems in one sentence, and the reason of the one that waiting does not heal, if there is one.
+pub(super) fn words(problems: &[Problem]) -> (Reason, String) {
+    let text: Vec<String> = problems.iter().map(|it| format!("{}: {}", it.field, it.message)).collect();
+    let worst = problems.iter().find(|problem| problem.reason != Reason::ReferenceNotFound);
+    let reason = worst.or(problems.first()).map_or(Reason::InvalidSpec, |problem| problem.reason);
+    (reason, text.join("; "))
+}
+
+/// Whether the plan fits into the annotation that brings it to the pod, beside what the order adds.
+fn fits(plan: &crate::plan::RestorePlan) -> bool {
+    serde_json::to_string(plan).is_ok_and(|json| json.len() + ORDER_SPARE_BYTES <= ORDER_LIMIT_BYTES)
 }
 
 /// Records the next attempt. Its Job is made only after this is written.

@@ -12,6 +12,9 @@ mod running;
 mod trouble;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -132,7 +135,7 @@ pub fn decide(
     let mut draft = Draft::begin(restore, now);
     let deleting = restore.metadata.deletion_timestamp.is_some();
     let next = if draft.active().is_some() {
-        running::step(&mut draft, restore, view)
+        running::step(&mut draft, restore, resolved, view)
     } else if draft.status.completion_time.is_some() || deleting {
         Next::default()
     } else {

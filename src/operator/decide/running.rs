@@ -4,13 +4,17 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::verdict::{self, Ended};
-use super::{Command, GRACE_SECONDS, Next, SPARE_SECONDS, progress, trouble};
+use super::{Command, GRACE_SECONDS, Next, Resolved, SPARE_SECONDS, progress, trouble};
 use crate::api::DatabaseRestore;
 use crate::api::restore::status::{Attempt, JobRef, Phase};
 use crate::operator::draft::Draft;
 use crate::operator::names::{FINALIZER_RUN, has_finalizer};
 use crate::operator::view::{Job, JobFacts, Pod, View};
+use crate::plan::Problem;
 use crate::reason::Reason;
+
+/// What is said until the container runs.
+const STARTING: &str = "the runner's pod is starting";
 
 /// Why a run is stopped from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +28,12 @@ pub(super) enum Abort {
 }
 
 /// Decides the next step of the attempt.
-pub(super) fn step(draft: &mut Draft, restore: &DatabaseRestore, view: &View) -> Next {
+pub(super) fn step(
+    draft: &mut Draft,
+    restore: &DatabaseRestore,
+    resolved: &Result<Resolved, Vec<Problem>>,
+    view: &View,
+) -> Next {
     let Some(attempt) = draft.active().cloned() else { return Next::default() };
     match (&view.job, attempt.job_uid.as_deref()) {
         (Job::Unknown, _) => Next::look_again(),
@@ -32,7 +41,7 @@ pub(super) fn step(draft: &mut Draft, restore: &DatabaseRestore, view: &View) ->
             let message = format!("Job {} exists and is not of this DatabaseRestore", attempt.job_name);
             end(draft, restore, Ended::untouched(Reason::NameConflict, message))
         }
-        (Job::Missing, None) => create(draft, restore),
+        (Job::Missing, None) => create(draft, restore, resolved),
         (Job::There(job), None) => record(draft, &attempt, job),
         (Job::There(job), Some(uid)) if job.uid == uid => watch(draft, restore, view, &attempt, job),
         (Job::There(job), Some(_)) if !job.deleting => {
@@ -47,9 +56,14 @@ pub(super) fn step(draft: &mut Draft, restore: &DatabaseRestore, view: &View) ->
 }
 
 /// No Job was recorded, so none has run.
-fn create(draft: &mut Draft, restore: &DatabaseRestore) -> Next {
+fn create(draft: &mut Draft, restore: &DatabaseRestore, resolved: &Result<Resolved, Vec<Problem>>) -> Next {
     if let Some(abort) = abort_of(restore) {
         return end(draft, restore, verdict::aborted_before_start(abort));
+    }
+    if let Err(problems) = resolved {
+        // What was there when the attempt was recorded is gone.
+        let (reason, message) = super::idle::words(problems);
+        return end(draft, restore, Ended::untouched(reason, message));
     }
     if !has_finalizer(&restore.metadata, FINALIZER_RUN) {
         return Next::act(Command::Mark);
@@ -67,7 +81,7 @@ fn record(draft: &mut Draft, attempt: &Attempt, job: &JobFacts) -> Next {
         attempt.job_uid = Some(job.uid.clone());
     }
     draft.status.job_ref = Some(JobRef { name: attempt.job_name.clone(), uid: Some(job.uid.clone()) });
-    draft.progressing(Phase::Running, "Running", "the runner's pod is being created");
+    draft.progressing(Phase::Running, "Running", STARTING);
     Next::act(Command::Unsuspend(job.uid.clone()))
 }
 
@@ -207,7 +221,7 @@ fn under_way(draft: &mut Draft, restore: &DatabaseRestore, view: &View, job: &st
             );
             draft.progressing(Phase::Running, trouble.reason.name(), &message);
         }
-        None => draft.progressing(Phase::Running, "Running", "the runner's pod is starting"),
+        None => draft.progressing(Phase::Running, "Running", STARTING),
     }
     Next::look_again()
 }

@@ -4,6 +4,7 @@
 mod extract;
 mod kinds;
 mod list;
+mod ready;
 mod remote;
 mod run;
 mod secrets;
@@ -12,11 +13,12 @@ mod terminal;
 mod verify;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{PROFILE_A, PROFILE_B, fixtures};
+pub(super) use crate::support::Ended;
+use crate::support::{PROFILE_A, PROFILE_B, fixtures, without_credentials};
 
 pub(super) const BACKUP: &str = "sqlite-gzip-enc/sqlite_gzip_enc_2026-11-23_01-13-52.db.gz.enc";
 /// SHA-256 of the database file in [`BACKUP`].
@@ -25,42 +27,9 @@ pub(super) const CONTENT: &str = "55bad03d22517d0c42a01c96ede30ba1396aa67d50eddf
 /// The real binary, with nothing of this machine's cloud credentials.
 pub(super) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reinstate"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_") || name == "RUST_LOG") {
-        command.env_remove(name);
-    }
-    command.env("AWS_EC2_METADATA_DISABLED", "true").stdin(Stdio::null());
+    without_credentials(&mut command);
+    command.stdin(Stdio::null());
     command
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) code: i32,
-    pub(super) out: String,
-    pub(super) err: String,
-}
-
-impl Ended {
-    pub(super) fn of(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    /// Panics with everything that was said unless the code and all the texts fit.
-    #[track_caller]
-    pub(super) fn expect(self, code: i32, says: &[&str]) -> Self {
-        let all = format!("{}{}", self.out, self.err);
-        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
-        for text in says {
-            assert!(all.contains(text), "{text:?} is not in:\n{}\n{}", self.out, self.err);
-        }
-        self
-    }
-
-    #[track_caller]
-    pub(super) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
-    }
 }
 
 pub(super) fn reinstate<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Ended {

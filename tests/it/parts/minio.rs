@@ -23,7 +23,8 @@ pub(crate) const SECRET: &str = "test-only-secret-key";
 
 /// A running MinIO.
 pub(crate) struct Minio {
-    _server: Server,
+    /// `None`: somebody else holds it.
+    _server: Option<Server>,
     pub(crate) port: u16,
     pub(crate) endpoint: String,
     /// The CA of its certificate; `None` without TLS.
@@ -73,12 +74,21 @@ impl Minio {
         let endpoint = format!("{}://127.0.0.1:{port}", if tls { "https" } else { "http" });
         let admin = client(&endpoint, ca.as_deref());
         wait_until("MinIO answers", || wait(admin.list_buckets().send()).is_ok());
-        Self { _server: server, port, endpoint, ca, admin }
+        Self { _server: Some(server), port, endpoint, ca, admin }
+    }
+
+    /// A server that runs at `https://HOST:PORT`.
+    pub(crate) fn running(host: &str, port: u16, ca: Vec<u8>) -> Self {
+        let endpoint = format!("https://{host}:{port}");
+        let admin = client(&endpoint, Some(&ca));
+        wait_until("MinIO answers", || wait(admin.list_buckets().send()).is_ok());
+        Self { _server: None, port, endpoint, ca: Some(ca), admin }
     }
 
     pub(crate) fn bucket(&'static self) -> Bucket {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        // A server may outlive the process.
+        let name = format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         wait(self.admin.create_bucket().bucket(&name).send()).unwrap();
         Bucket { minio: self, name }
     }

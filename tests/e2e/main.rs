@@ -1,0 +1,26 @@
+//! Reinstate on a real Kubernetes node, with the images that the Dockerfile makes.
+//!
+//! The node is brought up at the first use and ends with this process; see `harness`. `KUBECONFIG`
+//! names another cluster to use. A part that is missing is a failure that says so.
+#![allow(
+    clippy::allow_attributes,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "tests start servers, look at the environment and share more than each of them uses"
+)]
+
+mod harness;
+mod lifecycle;
+#[path = "../it/parts/mod.rs"]
+mod parts;
+mod scale;
+mod smoke;
+#[path = "../it/support.rs"]
+mod support;
