@@ -17,6 +17,8 @@
 )]
 
 mod harness;
+mod kills;
+mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
 mod smoke;

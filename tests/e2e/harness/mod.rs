@@ -7,8 +7,13 @@
 mod audit;
 mod cluster;
 mod namespace;
+pub(crate) mod operator;
 mod process;
+pub(crate) mod proxy;
+pub(crate) mod scene;
+pub(crate) mod sealed;
 mod storage;
+pub(crate) mod target;
 mod volume;
 
 use std::time::Duration;
@@ -16,6 +21,7 @@ use std::time::Duration;
 pub(crate) use audit::Audit;
 pub(crate) use cluster::cluster;
 pub(crate) use namespace::Namespace;
+pub(crate) use operator::Operator;
 pub(crate) use process::Process;
 pub(crate) use storage::bucket;
 pub(crate) use volume::Volume;

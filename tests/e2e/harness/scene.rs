@@ -119,7 +119,7 @@ spec: {{engine: SQLite, sqlite: {{claimName: data, path: {path}, runAsUser: {USE
         &self,
         name: &str,
         what: &str,
-        condition: impl Fn(&RestoreStatus) -> bool + Send,
+        condition: impl Fn(&RestoreStatus) -> bool + Send + Sync,
     ) -> RestoreStatus {
         let restore = self.namespace.wait_for::<DatabaseRestore>(name, what, |restore| {
             restore.status.as_ref().is_some_and(&condition)
@@ -144,7 +144,7 @@ spec: {{engine: SQLite, sqlite: {{claimName: data, path: {path}, runAsUser: {USE
         let database = rusqlite::Connection::open(&file).unwrap();
         database.execute_batch("CREATE TABLE IF NOT EXISTS old (number INTEGER)").unwrap();
         for number in 0..rows {
-            database.execute("INSERT INTO old VALUES (?1)", [number]).unwrap();
+            database.execute("INSERT INTO old VALUES (?1)", [i64::try_from(number).unwrap()]).unwrap();
         }
         drop(database);
         self.volume.give(&file);
