@@ -31,7 +31,7 @@ fn an_encrypted_backup_is_restored_to_a_volume_and_the_status_tells_it() {
     }
     let backup = status.backup.unwrap();
     assert_eq!(backup.path.as_deref(), Some(BACKUP));
-    assert_eq!((backup.profile.as_deref(), backup.discovered), (Some("key-a"), Some(true)));
+    assert_eq!((backup.profile.as_deref(), backup.discovered), (Some("key-a"), Some(false)));
     assert_eq!(status.verification.unwrap().rows, Some(325));
     assert_eq!(scene.tables("app.db"), ["item", "note"]);
     // Everything is put away: nothing holds the object, the pod or the place.
@@ -103,7 +103,9 @@ fn a_plan_that_changed_since_it_was_shown_is_asked_about_again() {
     // Another backup under the same name.
     scene.bucket.put(BACKUP, b"another");
     scene.change("r", r#"{"overwrite": {"confirm": ["app.db"]}}"#);
-    let again = scene.when("r", "asks again", |status| status.attempts.len() == 2 && status.attempts[1].completion_time.is_some());
+    let again = scene.when("r", "asks again", |status| {
+        status.attempts.len() == 2 && status.attempts[1].completion_time.is_some()
+    });
     assert_eq!(condition(&again, "Ready"), "Unknown/PlanChanged", "{}", message(&again, "Ready"));
     let (old, new) = (asked.plan.unwrap().token.unwrap(), again.plan.unwrap().token.unwrap());
     assert_ne!(old, new);
@@ -222,7 +224,8 @@ fn an_object_that_comes_back_without_its_status_asks_before_it_overwrites_again(
     let kept = namespace.kubectl(&["get", "dbr", "r", "--output=json"]).expect(0, &[]);
     let mut object = kept.json();
     object.as_object_mut().unwrap().remove("status");
-    for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "finalizers"] {
+    for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "finalizers"]
+    {
         object["metadata"].as_object_mut().unwrap().remove(field);
     }
     namespace.kubectl(&["delete", "dbr", "r"]).expect(0, &[]);
@@ -262,10 +265,19 @@ fn a_retry_is_made_only_of_a_run_that_did_not_touch_the_target() {
     let _operator = Operator::start(&namespace);
     scene.restore("r", "runner: {nodeSelector: {no: such-node}}\nretries: 1\n");
     for attempt in 1..=2 {
-        scene.when("r", "has a pod", |status| status.attempts.len() == attempt && status.attempts[attempt - 1].job_uid.is_some());
+        scene.when("r", "has a pod", |status| {
+            status.attempts.len() == attempt && status.attempts[attempt - 1].job_uid.is_some()
+        });
         let job = scene.get("r").status.unwrap().attempts[attempt - 1].job_name.clone();
         let selector = format!("--selector=batch.kubernetes.io/job-name={job}");
-        crate::parts::wait_until("there is a pod", || !scene.pods("r").iter().filter(|pod| pod.labels().get("batch.kubernetes.io/job-name") == Some(&job)).collect::<Vec<_>>().is_empty());
+        crate::parts::wait_until("there is a pod", || {
+            !scene
+                .pods("r")
+                .iter()
+                .filter(|pod| pod.labels().get("batch.kubernetes.io/job-name") == Some(&job))
+                .collect::<Vec<_>>()
+                .is_empty()
+        });
         namespace.kubectl(&["delete", "pod", &selector, "--wait=false"]).expect(0, &[]);
     }
     let status = scene.ended("r");
@@ -308,7 +320,8 @@ fn two_operators_run_a_restore_once() {
         assert_eq!(scene.pods(name).len(), 1, "{name}");
     }
     let kept = std::fs::read_dir(scene.volume.path("")).unwrap();
-    let kept = kept.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("previous"));
+    let kept =
+        kept.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("previous"));
     assert_eq!(kept.count(), 3, "each has replaced the database once");
 }
 

@@ -28,10 +28,17 @@ impl Operator {
     pub(crate) fn start_with(namespace: &Namespace, further: &[&str]) -> Self {
         let kubeconfig = granted(namespace);
         let image = if further.contains(&"--runner-image") { "" } else { RUNNER_IMAGE };
-        let mut arguments: Vec<String> =
-            ["operator", "--namespace", &namespace.name, "--watch-namespace", &namespace.name, "--listen", "127.0.0.1:0"]
-                .map(str::to_owned)
-                .to_vec();
+        let mut arguments: Vec<String> = [
+            "operator",
+            "--namespace",
+            &namespace.name,
+            "--watch-namespace",
+            &namespace.name,
+            "--listen",
+            "127.0.0.1:0",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         if !image.is_empty() {
             arguments.extend(["--runner-image".to_owned(), image.to_owned()]);
         }
@@ -61,8 +68,12 @@ pub(crate) fn granted(namespace: &Namespace) -> PathBuf {
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: {ACCOUNT}}}\nrules:\n"
     );
     for rule in RULES {
-        writeln!(role, "- {{apiGroups: ['{}'], resources: {:?}, verbs: {:?}}}", rule.group, rule.resources, rule.verbs)
-            .unwrap();
+        writeln!(
+            role,
+            "- {{apiGroups: ['{}'], resources: {:?}, verbs: {:?}}}",
+            rule.group, rule.resources, rule.verbs
+        )
+        .unwrap();
     }
     let binding = format!(
         "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: {ACCOUNT}}}\n\

@@ -139,7 +139,7 @@ spec: {{engine: SQLite, sqlite: {{claimName: data, path: {path}, runAsUser: {USE
     }
 
     /// Puts an application's database of `rows` rows into the volume.
-    pub(crate) fn database(&self, path: &str, rows: usize) {
+    pub(crate) fn database(&self, path: &str, rows: i64) {
         let file = self.volume.path(path);
         let database = rusqlite::Connection::open(&file).unwrap();
         database.execute_batch("CREATE TABLE IF NOT EXISTS old (number INTEGER)").unwrap();
