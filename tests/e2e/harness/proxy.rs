@@ -175,12 +175,13 @@ fn write(request: &request::Parts, body: &Bytes) -> Option<String> {
         return None;
     }
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let ready = body["status"]["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == "Ready");
+    let ready =
+        body["status"]["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == "Ready");
     let what = match (resource, subresource) {
         (_, Some("status")) => ready.map(|ready| ready["reason"].as_str().unwrap_or_default().to_owned()),
-        ("leases", _) => body["metadata"]["annotations"]["reinstate.dev/holders"].as_str().map(|holders| {
-            if holders == "[]" { "no holder".to_owned() } else { "a holder".to_owned() }
-        }),
+        ("leases", _) => body["metadata"]["annotations"]["reinstate.dev/holders"]
+            .as_str()
+            .map(|holders| if holders == "[]" { "no holder".to_owned() } else { "a holder".to_owned() }),
         ("jobs", _) if name.is_some() => body["spec"].as_object().map(|spec| {
             spec.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>().join(", ")
         }),

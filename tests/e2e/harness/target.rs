@@ -180,11 +180,13 @@ impl Target {
         let prefix = format!("{name}.reinstate-previous-");
         let files = self.path.parent().unwrap().read_dir().unwrap().map(|entry| entry.unwrap().path());
         let kept = files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&prefix));
-        kept.filter(|path| !path.to_str().unwrap().ends_with("-wal") && !path.to_str().unwrap().ends_with("-shm"))
-            .map(|path| {
-                let (copy, old) = (Content::read(&path).unwrap(), self.old.as_ref().unwrap());
-                assert!(copy.equals(old), "{} is not the old database", path.display());
-            })
-            .count()
+        kept.filter(|path| {
+            !path.to_str().unwrap().ends_with("-wal") && !path.to_str().unwrap().ends_with("-shm")
+        })
+        .map(|path| {
+            let (copy, old) = (Content::read(&path).unwrap(), self.old.as_ref().unwrap());
+            assert!(copy.equals(old), "{} is not the old database", path.display());
+        })
+        .count()
     }
 }

@@ -117,7 +117,7 @@ impl<'a> Bench<'a> {
         let found = target.look(&self.log.news());
         let judged = judge(case, &target, &found, &ended);
         let end = judged.unwrap_or_else(|wrong| {
-            panic!("{wrong}: {case:?}, killed {:?}: {found:?}\n{:#?}\n{}", ended.killed, ended.status, ended.log)
+            panic!("{wrong}: {case:?}, killed {:?}: {found:?}\n{}\n{}", ended.killed, ended.told(), ended.log)
         });
         Done {
             case,

@@ -29,6 +29,13 @@ pub(super) struct Ended {
     pub(super) log: String,
 }
 
+impl Ended {
+    /// The status as it stands on the cluster.
+    pub(super) fn told(&self) -> String {
+        serde_json::to_string_pretty(&self.status).unwrap()
+    }
+}
+
 pub(super) struct Live<'a> {
     bench: &'a Bench<'a>,
     case: Case,
@@ -62,7 +69,9 @@ impl<'a> Live<'a> {
         let runner = moment.map(|moment| Runner::watch(bench.scene.volume.path(""), moment));
         let confirm = match case.life {
             Life::Create | Life::Ask => String::new(),
-            Life::Replace | Life::Hold | Life::Cancel | Life::Delete => format!("overwrite: {{confirm: [{name}.db]}}"),
+            Life::Replace | Life::Hold | Life::Cancel | Life::Delete => {
+                format!("overwrite: {{confirm: [{name}.db]}}")
+            }
         };
         let switch = if case.life == Life::Hold { "switch: Hold" } else { "switch: Auto" };
         bench.scene.restore(
@@ -94,9 +103,10 @@ impl<'a> Live<'a> {
                     self.nudge(&status);
                     assert!(
                         self.begun.elapsed() < PATIENCE,
-                        "no end of {:?}, killed {:?}: {restore:#?}\n{}{}",
+                        "no end of {:?}, killed {:?}: {}\n{}{}",
                         self.case,
                         self.killed,
+                        serde_json::to_string_pretty(&restore).unwrap(),
                         self.log,
                         self.operator.log()
                     );

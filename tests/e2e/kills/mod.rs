@@ -86,7 +86,7 @@ fn measured(benches: &[Bench<'_>], lives: &[Life]) -> Vec<Done> {
 
 #[test]
 fn an_operator_killed_at_a_write_is_followed_by_one_that_ends_the_run_as_it_would_have_ended() {
-    const LIVES: [Life; 5] = [Life::Create, Life::Ask, Life::Hold, Life::Cancel, Life::Delete];
+    const LIVES: [Life; 4] = [Life::Create, Life::Ask, Life::Cancel, Life::Delete];
     with_benches("steps", |benches| {
         let (mut seeded, mut cases) = (Seeded(4), Vec::new());
         for done in measured(benches, &LIVES) {
@@ -133,7 +133,7 @@ fn at_random(
 #[test]
 fn an_operator_killed_at_any_moment_is_followed_by_one_that_ends_the_run_as_it_would_have_ended() {
     with_benches("moments", |benches| {
-        let lives = measured(benches, &[Life::Create, Life::Ask, Life::Hold]);
+        let lives = measured(benches, &[Life::Create, Life::Ask, Life::Replace]);
         let wanted = count("REINSTATE_SOAK_OPERATOR_KILLS", 3);
         run_all(benches, at_random(&lives, (5, wanted), |done| done.span, Kill::Operator));
     });
@@ -146,7 +146,7 @@ fn a_runner_killed_at_any_moment_leaves_a_verdict_that_the_target_does_not_contr
         return;
     }
     with_benches("runner", |benches| {
-        let lives = measured(benches, &[Life::Create, Life::Replace, Life::Hold]);
+        let lives = measured(benches, &[Life::Create, Life::Replace]);
         let wanted = count("REINSTATE_SOAK_RUNNER_KILLS", 3);
         let done = run_all(benches, at_random(&lives, (6, wanted), |done| done.runner, Kill::Runner));
         let killed = done.iter().filter(|done| done.killed.is_some()).count();
