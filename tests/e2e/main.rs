@@ -21,6 +21,7 @@ mod kills;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
+mod scale;
 mod smoke;
 #[path = "../it/support.rs"]
 mod support;

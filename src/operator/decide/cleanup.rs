@@ -5,11 +5,9 @@ use super::Command;
 use crate::api::DatabaseRestore;
 use crate::api::restore::RestoreStatus;
 use crate::api::restore::status::Truth;
+use crate::operator::build::ttl_seconds;
 use crate::operator::names::{FINALIZER_RUN, has_finalizer};
 use crate::operator::view::{Job, Place, View};
-
-/// Longest time to live that a Job can have, in seconds.
-const TTL_LIMIT_SECONDS: u64 = i32::MAX as u64;
 
 /// The acts that are left to do. An object that is put away gives none.
 pub(super) fn commands(status: &RestoreStatus, restore: &DatabaseRestore, view: &View) -> Vec<Command> {
@@ -20,8 +18,7 @@ pub(super) fn commands(status: &RestoreStatus, restore: &DatabaseRestore, view: 
         && !job.deleting
         && status.attempts.last().is_some_and(|attempt| attempt.job_uid.as_deref() == Some(&job.uid))
     {
-        let seconds = restore.spec.job_ttl.get().as_secs().min(TTL_LIMIT_SECONDS);
-        let ttl = i32::try_from(seconds).unwrap_or(i32::MAX);
+        let ttl = ttl_seconds(restore.spec.job_ttl);
         if !job.is_finished() && job.suspended {
             commands.push(Command::DeleteJob(job.uid.clone()));
         } else if job.ttl_seconds != Some(ttl) {
