@@ -177,13 +177,9 @@ async fn delete_job(context: &Context, restore: &DatabaseRestore, uid: &str) -> 
 /// Takes the finalizer off a pod whose journal is in the status, or that nobody asks for any more.
 pub async fn release_pod(client: &kube::Client, namespace: &str, name: &str, uid: &str) -> Result<()> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let found = api.get_opt(name).await.map_err(Error::read("pod", name))?;
-    let Some(pod) = found.filter(|pod| pod.metadata.uid.as_deref() == Some(uid)) else { return Ok(()) };
-    let mut finalizers = pod.finalizers().to_vec();
-    finalizers.retain(|it| it != FINALIZER_JOURNAL);
-    let metadata =
-        json!({"uid": uid, "resourceVersion": pod.metadata.resource_version, "finalizers": finalizers});
-    let patch = Patch::Merge(json!({"metadata": metadata}));
+    // Removes this one from the list and leaves the others, as the Job controller does with its own.
+    let metadata = json!({"uid": uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER_JOURNAL]});
+    let patch = Patch::Strategic(json!({"metadata": metadata}));
     match api.patch(name, &manager(), &patch).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
