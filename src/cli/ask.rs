@@ -37,13 +37,14 @@ fn words(question: &Question, now: Timestamp) -> String {
     )
 }
 
-/// `25 h`, `3 days`: what matters is the order of it.
-fn age(made: Timestamp, now: Timestamp) -> String {
-    let minutes = now.duration_since(made).as_mins().max(0);
-    match minutes {
-        0..120 => format!("{minutes} min"),
-        120..2880 => format!("{} h", minutes / 60),
-        _ => format!("{} days", minutes / 1440),
+/// `45 s`, `25 h`, `3 days`: what matters is the order of it.
+pub(super) fn age(made: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(made).as_secs().max(0);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 
@@ -80,7 +81,7 @@ mod tests {
             (Some("2026-11-23T10:30:00Z"), "/b/app.db, made 2026-11-23 10:30 UTC (90 min ago).\n"),
             (Some("2026-11-22T11:00:00Z"), "/b/app.db, made 2026-11-22 11:00 UTC (25 h ago).\n"),
             (Some("2026-11-13T11:00:00Z"), "/b/app.db, made 2026-11-13 11:00 UTC (10 days ago).\n"),
-            (Some("2026-11-24T11:00:00Z"), "(0 min ago).\n"),
+            (Some("2026-11-24T11:00:00Z"), "(0 s ago).\n"),
         ] {
             let question = Question {
                 target: "app.db".into(),

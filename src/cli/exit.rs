@@ -27,6 +27,8 @@ pub enum ExitCode {
     TouchedUnknown = 21,
     /// It was stopped (Ctrl-C, SIGTERM, timeout) before anything of the target was changed.
     Stopped = 30,
+    /// It goes on on the cluster, and nobody here waits for its end any more.
+    GoesOn = 40,
 }
 
 impl ExitCode {
@@ -50,6 +52,10 @@ impl ExitCode {
         (Self::Touched, "Failed after an existing target was changed."),
         (Self::TouchedUnknown, "Failed, and an existing target may have been changed."),
         (Self::Stopped, "Stopped (Ctrl-C, SIGTERM, timeout) before an existing target was changed."),
+        (
+            Self::GoesOn,
+            "`kubectl reinstate` was stopped or its `--timeout` is over; the restore goes on on the cluster.",
+        ),
     ];
 
     /// The code for a failure that wrote nothing.
@@ -68,11 +74,18 @@ impl ExitCode {
     /// The code for a run.
     pub fn of_report(report: &RestoreReport) -> Self {
         let Some(failure) = &report.failure else { return Self::Success };
-        match (report.outcome, report.target_modified) {
-            (Outcome::AwaitingConfirmation, _) => Self::ConfirmationNeeded,
-            (_, TargetModified::False) => Self::untouched(failure.reason),
-            (_, TargetModified::True) => Self::Touched,
-            (_, TargetModified::Unknown) => Self::TouchedUnknown,
+        match report.outcome {
+            Outcome::AwaitingConfirmation => Self::ConfirmationNeeded,
+            _ => Self::failed(failure.reason, report.target_modified),
+        }
+    }
+
+    /// The code for a run that has failed.
+    pub fn failed(reason: Reason, modified: TargetModified) -> Self {
+        match modified {
+            TargetModified::False => Self::untouched(reason),
+            TargetModified::True => Self::Touched,
+            TargetModified::Unknown => Self::TouchedUnknown,
         }
     }
 }

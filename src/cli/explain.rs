@@ -37,13 +37,14 @@ pub fn explain(arguments: &Explain) -> ExitCode {
 
 /// `docs/reasons.md`.
 pub fn page() -> String {
-    const CLASSES: [Class; 7] = [
+    const CLASSES: [Class; 8] = [
         Class::Request,
         Class::Backup,
         Class::Storage,
         Class::Target,
         Class::Confirmation,
         Class::Stopped,
+        Class::Cluster,
         Class::Internal,
     ];
     let mut text = String::from(

@@ -7,12 +7,14 @@ pub mod exit;
 pub mod explain;
 pub mod extract;
 pub mod keys;
+pub mod kubectl;
 pub mod list;
 pub mod manifest;
 pub mod new;
 pub mod operator;
 pub mod output;
 pub mod progress;
+pub mod ready;
 pub mod render;
 pub mod run;
 pub mod runner;
@@ -66,8 +68,59 @@ pub enum Command {
     Runner(runner::Runner),
     /// Explains a reason.
     Explain(explain::Explain),
+    /// Asks a server until it is ready.
+    Ready(ready::Ready),
     /// Runs the operator on a cluster.
     Operator(operator::OperatorArgs),
+}
+
+/// What the program was started as.
+#[derive(Debug)]
+pub enum Invocation {
+    /// `reinstate`.
+    Reinstate(Cli),
+    /// `kubectl-reinstate`, the plugin of kubectl.
+    Kubectl(kubectl::Kubectl),
+}
+
+impl Invocation {
+    /// Reads the command line; its first word, the file name, says which program is meant.
+    pub fn parse() -> Self {
+        let program = std::env::args_os().next().unwrap_or_default();
+        let name = Path::new(&program).file_name().unwrap_or_default();
+        if name == kubectl::PROGRAM {
+            Self::Kubectl(kubectl::Kubectl::parse())
+        } else {
+            Self::Reinstate(Cli::parse())
+        }
+    }
+
+    /// Logs to standard error as `RUST_LOG` says. By default for people and warnings only; in a pod
+    /// as JSON, and what this program does in full.
+    pub fn start_logging(&self) {
+        let in_pod = matches!(self, Self::Reinstate(Cli { command: Command::Runner(_) }));
+        let default = match self {
+            _ if in_pod => "warn,reinstate=info",
+            // What the client has to say of a connection is told as an error.
+            Self::Kubectl(_) => "warn,kube_client=off,kube_runtime=off",
+            Self::Reinstate(_) => "warn",
+        };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+        let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+        if in_pod {
+            logger.json().flatten_event(true).with_span_list(false).init();
+        } else {
+            logger.with_ansi(output::is_interactive()).without_time().init();
+        }
+    }
+
+    /// Carries it out.
+    pub fn run(&self) -> ExitCode {
+        match self {
+            Self::Reinstate(cli) => main(cli),
+            Self::Kubectl(kubectl) => kubectl::main(kubectl),
+        }
+    }
 }
 
 /// Carries out a command line.
@@ -81,6 +134,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Crds { directory } => crds_to(directory.as_deref()),
         Command::Runner(arguments) => runner::run(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
+        Command::Ready(arguments) => ready::ready(arguments),
         Command::Operator(arguments) => operator::run(arguments),
     }
 }
@@ -125,22 +179,6 @@ fn crds_to(folder: Option<&Path>) -> ExitCode {
             format!("failed to write the definitions: {error:#}"),
         )
     }))
-}
-
-impl Cli {
-    /// Logs to standard error as `RUST_LOG` says. By default for people and warnings only; in a pod
-    /// as JSON, and what this program does in full.
-    pub fn start_logging(&self) {
-        let in_pod = matches!(self.command, Command::Runner(_));
-        let default = if in_pod { "warn,reinstate=info" } else { "warn" };
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-        let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-        if in_pod {
-            logger.json().flatten_event(true).with_span_list(false).init();
-        } else {
-            logger.with_ansi(output::is_interactive()).without_time().init();
-        }
-    }
 }
 
 /// The time now: the one place that asks the clock for it.

@@ -96,11 +96,11 @@ fn is_asking(report: &RestoreReport) -> bool {
     report.target.as_ref().is_some_and(|target| target.confirmation_required)
 }
 
-fn line(text: &mut String, name: &str, value: &str) {
+pub(super) fn line(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "  {name:<9}{}", clean(value));
 }
 
-fn backup_lines(backup: &BackupReport) -> String {
+pub(super) fn backup_lines(backup: &BackupReport) -> String {
     let mut text = String::new();
     let slash = if backup.storage.ends_with('/') { "" } else { "/" };
     line(&mut text, "backup", &format!("{}{slash}{}", backup.storage, backup.path));

@@ -20,9 +20,9 @@ use super::metrics::{self, Metrics};
 
 /// Without a word from the API server for so long, a replica is not ready. Leases are renewed every
 /// few seconds, so this is many failures in a row and not one.
-const API_SILENCE: Duration = Duration::from_secs(60);
+const API_SILENCE: Duration = Duration::from_mins(1);
 /// Without a beat of the main loop for so long, the process is stuck and is to be restarted.
-const LOOP_SILENCE: Duration = Duration::from_secs(120);
+const LOOP_SILENCE: Duration = Duration::from_mins(2);
 
 /// What is known of the operator's own state.
 #[derive(Debug)]

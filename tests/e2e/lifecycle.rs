@@ -31,7 +31,7 @@ fn an_encrypted_backup_is_restored_to_a_volume_and_the_status_tells_it() {
     }
     let backup = status.backup.unwrap();
     assert_eq!(backup.path.as_deref(), Some(BACKUP));
-    assert_eq!((backup.profile.as_deref(), backup.discovered), (Some("key-a"), Some(true)));
+    assert_eq!((backup.profile.as_deref(), backup.discovered), (Some("key-a"), Some(false)));
     assert_eq!(status.verification.unwrap().rows, Some(325));
     assert_eq!(scene.tables("app.db"), ["item", "note"]);
     // Everything is put away: nothing holds the object, the pod or the place.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use reinstate::cli::{crds, explain};
+use reinstate::operator::rbac;
 use reinstate::reason::Reason;
 
 /// Says to write the files instead of comparing them.
@@ -20,6 +21,8 @@ fn generated() -> BTreeMap<PathBuf, String> {
     let pages = [
         (PathBuf::from("docs/reasons.md"), explain::page()),
         (PathBuf::from("docs/exit-codes.md"), explain::exit_codes_page()),
+        (PathBuf::from("docs/rbac.md"), rbac::page()),
+        (PathBuf::from("charts/reinstate/files/rules.yaml"), rbac::chart_file()),
     ];
     definitions.chain(pages).collect()
 }

@@ -59,7 +59,24 @@ impl Cluster {
         load_images(&folder)?;
         enter(&folder)?;
         let kubeconfig = folder.join("admin.kubeconfig");
-        Self::connect(Some(folder), kubeconfig)
+        let cluster = Self::connect(Some(folder), kubeconfig)?;
+        cluster.define()?;
+        Ok(cluster)
+    }
+
+    /// Makes the kinds known.
+    fn define(&self) -> Result<(), String> {
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+        for arguments in [
+            &["apply", "--server-side", "--force-conflicts", "-f", crds][..],
+            &["wait", "--for=condition=Established", "--timeout=60s", "-f", crds][..],
+        ] {
+            let ended = self.kubectl(arguments);
+            if ended.code != 0 {
+                return Err(format!("the kinds are not accepted: {}{}", ended.out, ended.err));
+            }
+        }
+        Ok(())
     }
 
     fn connect(folder: Option<PathBuf>, kubeconfig: PathBuf) -> Result<Self, String> {

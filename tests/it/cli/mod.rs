@@ -4,6 +4,7 @@
 mod extract;
 mod kinds;
 mod list;
+mod ready;
 mod remote;
 mod run;
 mod secrets;
