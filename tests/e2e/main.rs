@@ -20,6 +20,7 @@ mod harness;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
+mod scale;
 mod smoke;
 #[path = "../it/support.rs"]
 mod support;

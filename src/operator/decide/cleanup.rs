@@ -6,15 +6,14 @@ use super::idle::waits;
 use crate::api::DatabaseRestore;
 use crate::api::restore::RestoreStatus;
 use crate::api::restore::status::Truth;
+use crate::operator::build::ttl_seconds;
 use crate::operator::names::{FINALIZER_RUN, has_finalizer};
 use crate::operator::view::{Job, Place, View};
 use crate::reason::Reason;
 
-/// Longest time to live that a Job can have, in seconds.
-const TTL_LIMIT_SECONDS: u64 = i32::MAX as u64;
-/// The same for an attempt that has only found out that something is missing: there may be hundreds,
-/// and each says the same.
-const WAITING_TTL_SECONDS: u64 = 600;
+/// Seconds that the Job of an attempt is kept at most that has only found out that something is missing:
+/// there may be hundreds, and each says the same.
+const WAITING_TTL_SECONDS: i32 = 600;
 
 /// The acts that are left to do. An object that is put away gives none.
 pub(super) fn commands(status: &RestoreStatus, restore: &DatabaseRestore, view: &View) -> Vec<Command> {
@@ -45,8 +44,8 @@ pub(super) fn commands(status: &RestoreStatus, restore: &DatabaseRestore, view: 
 fn ttl(status: &RestoreStatus, restore: &DatabaseRestore) -> i32 {
     let reason = status.attempts.last().and_then(|attempt| attempt.reason.as_deref());
     let waits = status.completion_time.is_none() && reason.and_then(Reason::from_name).is_some_and(waits);
-    let limit = if waits { WAITING_TTL_SECONDS } else { TTL_LIMIT_SECONDS };
-    i32::try_from(restore.spec.job_ttl.get().as_secs().min(limit)).unwrap_or(i32::MAX)
+    let wanted = ttl_seconds(restore.spec.job_ttl);
+    if waits { wanted.min(WAITING_TTL_SECONDS) } else { wanted }
 }
 
 /// Whether an attempt may have put data into the target.

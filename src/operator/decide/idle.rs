@@ -282,7 +282,8 @@ fn start(
     }
     match (&view.place, &resolved.queue) {
         (Place::Free, Some(queue)) => {
-            draft.progressing(Phase::Pending, "Pending", "taking a place in the queue of the target");
+            // Nothing is written for this: the next pass, a moment later, has more to say.
+            draft.status = restore.status.clone().unwrap_or_default();
             Next::act(Command::TakePlace(queue.clone()))
         }
         (Place::Taken { by }, _) => {

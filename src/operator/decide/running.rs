@@ -14,6 +14,9 @@ use crate::operator::view::{Job, JobFacts, Pod, View};
 use crate::plan::Problem;
 use crate::reason::Reason;
 
+/// What is said until the container runs.
+const STARTING: &str = "the runner's pod is starting";
+
 /// Why a run is stopped from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Abort {
@@ -79,7 +82,7 @@ fn record(draft: &mut Draft, attempt: &Attempt, job: &JobFacts) -> Next {
         attempt.job_uid = Some(job.uid.clone());
     }
     draft.status.job_ref = Some(JobRef { name: attempt.job_name.clone(), uid: Some(job.uid.clone()) });
-    draft.progressing(Phase::Running, "Running", "the runner's pod is being created");
+    draft.progressing(Phase::Running, "Running", STARTING);
     Next::act(Command::Unsuspend(job.uid.clone()))
 }
 
@@ -238,7 +241,7 @@ fn under_way(draft: &mut Draft, restore: &DatabaseRestore, view: &View, job: &st
             );
             draft.progressing(Phase::Running, trouble.reason.name(), &message);
         }
-        None => draft.progressing(Phase::Running, "Running", "the runner's pod is starting"),
+        None => draft.progressing(Phase::Running, "Running", STARTING),
     }
     Next::look_again()
 }

@@ -69,6 +69,11 @@ fn namespace(restore: &DatabaseRestore) -> String {
     restore.namespace().unwrap_or_default()
 }
 
+/// Whether the run is to end.
+fn is_stopped(restore: &DatabaseRestore) -> bool {
+    restore.spec.cancel || restore.metadata.deletion_timestamp.is_some()
+}
+
 async fn job(context: &Context, restore: &DatabaseRestore, attempt: &Attempt, active: bool) -> Result<Job> {
     let namespace = namespace(restore);
     let key = ObjectRef::new(&attempt.job_name).within(&namespace);
@@ -77,6 +82,11 @@ async fn job(context: &Context, restore: &DatabaseRestore, attempt: &Attempt, ac
     }
     if !active {
         return Ok(Job::Unknown);
+    }
+    let exists = context.shared.done.is_recent(&super::apply::exists(restore));
+    if attempt.job_uid.is_none() && !is_stopped(restore) && !exists {
+        // If it is there after all, its creation says so.
+        return Ok(Job::Missing);
     }
     // SAFETY OF RESTORE: a cache that lags must not make a Job that exists look gone.
     let api: Api<ApiJob> = Api::namespaced(context.shared.client.clone(), &namespace);
