@@ -144,7 +144,7 @@ fn is_final(draft: &Draft, restore: &DatabaseRestore, reason: Reason) -> bool {
 }
 
 /// Reasons that are waited out, not retried: nothing was tried yet.
-const fn waits(reason: Reason) -> bool {
+pub(super) const fn waits(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::SecretMissing | Reason::SecretKeyMissing | Reason::TargetLocked | Reason::ReferenceNotFound
@@ -231,7 +231,8 @@ fn failed(
         _ => draft.progressing(Phase::Pending, reason.name(), &message),
     }
     let deadline = after(created, restore.spec.starting_deadline);
-    Some(Next::until(due.min(deadline), draft.now()))
+    let told = if draft.now() < patience { patience } else { Timestamp::MAX };
+    Some(Next::until(due.min(deadline).min(told), draft.now()))
 }
 
 /// Starts an attempt, or says what it waits for. `since` is when it could have started first.
