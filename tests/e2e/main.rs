@@ -17,9 +17,11 @@
 )]
 
 mod harness;
+mod kills;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
+mod scale;
 mod smoke;
 #[path = "../it/support.rs"]
 mod support;
