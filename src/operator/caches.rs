@@ -127,7 +127,7 @@ fn run<K, F>(
     api: Api<K>,
     config: watcher::Config,
     writer: reflector::store::Writer<K>,
-    wakes: F,
+    subjects: F,
     waker: Waker,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -139,7 +139,7 @@ fn run<K, F>(
         .reflect(writer)
         .touched_objects();
     drive(stream, move |object| {
-        for restore in wakes(object) {
+        for restore in subjects(object) {
             // The controller is gone only when the process ends.
             let _ = waker.send(restore);
         }

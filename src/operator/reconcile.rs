@@ -73,13 +73,12 @@ fn record(context: &Context, before: &DatabaseRestore, after: &DatabaseRestore) 
 /// What follows a failed pass.
 #[expect(clippy::needless_pass_by_value, reason = "the controller hands its arguments over by value")]
 pub fn failed(restore: Arc<DatabaseRestore>, error: &Error, context: Arc<Context>) -> Action {
-    match error {
-        Error::Conflict { .. } => tracing::debug!(name = restore.name_any(), "{error}"),
-        _ => {
-            context.shared.metrics.failed();
-            let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(namespace = restore.namespace(), name = restore.name_any(), cause, "{error}");
-        }
+    if let Error::Conflict { .. } = error {
+        tracing::debug!(name = restore.name_any(), "{error}");
+    } else {
+        context.shared.metrics.failed();
+        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(namespace = restore.namespace(), name = restore.name_any(), cause, "{error}");
     }
     Action::requeue(error.retry_after())
 }

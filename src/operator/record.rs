@@ -169,7 +169,7 @@ fn plan(target: &TargetReport, report: &RestoreReport) -> PlanStatus {
 
 fn verification(report: &VerificationReport, target: Option<&TargetReport>) -> VerificationStatus {
     let sum = |of: fn(&DatabaseReport) -> Option<u64>| {
-        target.and_then(|target| target.databases.iter().filter_map(of).reduce(|a, b| a.saturating_add(b)))
+        target.and_then(|target| target.databases.iter().filter_map(of).reduce(u64::saturating_add))
     };
     let (tables, rows) = (sum(|row| row.tables), sum(|row| row.rows));
     let mut parts = Vec::new();

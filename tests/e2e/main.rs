@@ -17,6 +17,7 @@
 )]
 
 mod harness;
+mod kills;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;

@@ -54,7 +54,12 @@ pub async fn observe(
         view.pods = listed_pods(context, restore, attempt).await?;
     }
     if let Job::There(job) = &view.job {
-        view.troubles = troubles(context, restore, (job, &view.pods), now).await?;
+        if has_patience(restore, job, now) {
+            // A claim is still being bound, a node is still being made.
+            view.pods.iter_mut().for_each(|pod| pod.unschedulable = None);
+        } else {
+            view.troubles = troubles(context, restore, job, &view.pods).await?;
+        }
         view.progress = asked(restore, job, &view.pods, now).await;
     }
     Ok(view)
@@ -133,15 +138,20 @@ async fn listed_pods(context: &Context, restore: &DatabaseRestore, attempt: &Att
     Ok(found.items.iter().map(|pod| facts::pod(pod, attempt.job_uid.as_deref())).collect())
 }
 
+/// Whether it is too early to ask why a container does not start.
+fn has_patience(restore: &DatabaseRestore, job: &JobFacts, now: Timestamp) -> bool {
+    let limit = SignedDuration::try_from(restore.spec.start_timeout.get()).unwrap_or(SignedDuration::MAX);
+    job.start_time.is_none_or(|start| now.duration_since(start) < PATIENCE.min(limit))
+}
+
 /// The cluster's warnings about a container that does not start.
 async fn troubles(
     context: &Context,
     restore: &DatabaseRestore,
-    (job, pods): (&JobFacts, &[Pod]),
-    now: Timestamp,
+    job: &JobFacts,
+    pods: &[Pod],
 ) -> Result<Vec<Warning>> {
-    let waited = job.start_time.is_some_and(|start| now.duration_since(start) >= PATIENCE);
-    if job.suspended || !waited || pods.iter().any(Pod::has_started) {
+    if job.suspended || pods.iter().any(Pod::has_started) {
         return Ok(Vec::new());
     }
     let uid = pods.first().map_or(job.uid.as_str(), |pod| pod.uid.as_str());
