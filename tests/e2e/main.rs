@@ -17,6 +17,7 @@
 )]
 
 mod harness;
+mod kubectl;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;

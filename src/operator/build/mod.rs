@@ -2,7 +2,7 @@
 
 pub mod job;
 mod order;
-mod pod;
+pub mod pod;
 
 pub use job::{ORDER_LIMIT_BYTES, job};
 pub use order::nonce;

@@ -8,6 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::under_way;
 use crate::api::DatabaseRestore;
+use crate::api::restore::status::Phase;
 use crate::operator::context::Context;
 use crate::operator::decide::{Resolved, is_active, is_ended};
 use crate::operator::names::{ANNOTATION_EXECUTED, LABEL_UID};
@@ -89,8 +90,11 @@ pub(crate) fn is_gone(context: &Context, holder: &Holder) -> bool {
 fn waits(context: &Context, holder: &Holder) -> bool {
     context.shared.restore_of(holder).is_some_and(|restore| {
         let status = restore.status.as_ref();
+        let phase = status.and_then(|status| status.phase);
         !is_ended(status)
             && !is_active(status)
+            // One that waits for a person holds up nobody.
+            && !matches!(phase, Some(Phase::AwaitingConfirmation | Phase::Holding))
             && !restore.spec.suspend
             && !restore.spec.cancel
             && restore.metadata.deletion_timestamp.is_none()
