@@ -17,10 +17,12 @@
 )]
 
 mod harness;
+mod kills;
 mod kubectl;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
+mod scale;
 mod smoke;
 #[path = "../it/support.rs"]
 mod support;

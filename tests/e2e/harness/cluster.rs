@@ -49,7 +49,9 @@ impl Cluster {
     fn reach() -> Result<Self, String> {
         if let Some(kubeconfig) = environment("KUBECONFIG") {
             println!("the cluster is that of KUBECONFIG={kubeconfig}");
-            return Self::connect(None, kubeconfig.into());
+            let cluster = Self::connect(None, kubeconfig.into())?;
+            cluster.define()?;
+            return Ok(cluster);
         }
         let folder = environment("REINSTATE_TEST_CLUSTER")
             .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster"), PathBuf::from);

@@ -95,7 +95,8 @@ fn a_secret_or_key_that_is_missing_is_told_by_its_name() {
         pod
     };
     let folder = |pod: &Pod| pod.at(pod::SECRETS_FOLDER).join("imported-a-secret");
-    let cases: [(&dyn Fn(&Pod), Reason); 4] = [
+    type Damage<'a> = &'a dyn Fn(&Pod);
+    let cases: [(Damage<'_>, Reason); 4] = [
         (&|pod| std::fs::remove_file(folder(pod).join("value")).unwrap(), Reason::SecretMissing),
         (&|pod| std::fs::remove_dir_all(folder(pod)).unwrap(), Reason::SecretMissing),
         (
