@@ -18,6 +18,7 @@
 
 mod harness;
 mod kills;
+mod kubectl;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
