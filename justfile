@@ -21,7 +21,16 @@ lint:
 
 # Unit and integration tests; tests/parts/install.sh brings the servers
 test:
-    cargo test --release
+    cargo test --release --lib --bins --test it
+
+# Tests on a Kubernetes node, all or those of a name; as root
+e2e *names:
+    cargo test --release --test e2e -- {{names}}
+
+# The two images of the built binary, as archives in target/tmp/images
+images:
+    cargo build --release
+    tests/cluster/images.sh target/release/reinstate target/tmp/images
 
 # Write the generated files again: crds/, tables of docs/, what is rendered from the chart and from contrib/
 generate:

@@ -21,6 +21,8 @@ pub enum Outcome {
     Verified,
     /// Everything was loaded and compared beside the target; the switch waits for a person.
     Held,
+    /// What runs had left beside the target was removed.
+    Discarded,
     /// A person has to confirm first; nothing was written.
     AwaitingConfirmation,
     /// It failed; `targetModified` says on which side of the first write.
@@ -104,7 +106,7 @@ pub struct BackupReport {
     pub storage: String,
     /// Stored bytes.
     pub size: u64,
-    /// Entity tag of the stored object, where it has one.
+    /// Entity tag of the stored object; of a file, one that is made of its time and size.
     pub etag: Option<String>,
     /// Version of the stored object, where it has one.
     #[serde(rename = "versionID")]
@@ -142,10 +144,15 @@ pub struct TargetReport {
     pub engine: String,
     /// Its version.
     pub version: Option<String>,
+    /// What its server calls itself, where it has such a thing.
+    pub identity: Option<String>,
     /// Where it is, for people.
     pub place: String,
     /// What identifies the plan that was shown; a confirmation may carry it.
     pub plan_token: String,
+    /// `Swap` or `Direct`: how data that the target holds is replaced.
+    #[serde(default)]
+    pub strategy: String,
     /// A person has to confirm before data is replaced.
     #[serde(default)]
     pub confirmation_required: bool,
@@ -154,6 +161,8 @@ pub struct TargetReport {
     /// The databases.
     #[serde(default)]
     pub databases: Vec<DatabaseReport>,
+    /// What was loaded and verified beside the target and waits for the switch, by its name.
+    pub held: Option<String>,
 }
 
 /// Room at the target, in bytes.
@@ -253,6 +262,9 @@ pub struct VerificationReport {
     /// What was checked, one phrase each.
     #[serde(default)]
     pub checks: Vec<String>,
+    /// Queries of the manifest that answered true.
+    #[serde(default)]
+    pub queries: u64,
 }
 
 /// Rows of one table.

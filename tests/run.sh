@@ -3,6 +3,8 @@
 #
 # Needs: a Rust toolchain with rustfmt and clippy, a C compiler, and the package registries (crates,
 # Go modules, PyPI, apt). As root on Debian the missing tools are installed; else they are named.
+# The tests on a Kubernetes node need root for its namespaces; with KUBECONFIG they use the cluster
+# that it names (see tests/e2e/harness/cluster.rs).
 # Downloads and builds are kept in ${XDG_CACHE_HOME:-~/.cache}/reinstate, so a second run is short.
 # CARGO_TARGET_DIR is honoured; with CI=true it lies in that cache, because a clean checkout brings none.
 set -uo pipefail
@@ -72,7 +74,17 @@ deny() {
 }
 
 tests() {
-    cargo test --locked --release 2>&1 | tee "$logs/tests.log"
+    cargo test --locked --release --lib --bins --test it 2>&1 | tee "$logs/tests.log"
+}
+
+# The node and the images are brought up by the tests themselves; here it is told how long they take.
+images() {
+    bash tests/cluster/images.sh "${CARGO_TARGET_DIR:-target}/release/reinstate" "${CARGO_TARGET_DIR:-target}/tmp/images"
+}
+
+# More threads than cores, because these tests mostly wait for the cluster.
+node_tests() {
+    cargo test --locked --release --test e2e -- --test-threads 6 2>&1 | tee "$logs/node-tests.log"
 }
 
 # The parts' builds wait much for the network, so they begin first, beside everything else.
@@ -86,9 +98,11 @@ step "build" cargo build --locked --release --all-targets
 step "lints" cargo clippy --locked --release --all-targets -- -D warnings
 step "docs" docs
 step "licences, bans, sources" deny
-step "parts: MinIO, toxiproxy, tools" wait_for_parts
+step "parts: Kubernetes, MinIO, toxiproxy, tools" wait_for_parts
 trap - EXIT
 step "tests" tests
+step "images" images
+step "tests on a Kubernetes node" node_tests
 
 summary "tests/run.sh"
 if [ "${#failed[@]}" -gt 0 ]; then
@@ -97,5 +111,5 @@ if [ "${#failed[@]}" -gt 0 ]; then
     printf '\n'
 fi
 printf '\n'
-grep -E '^test result: |^test .* FAILED$|^error' "$logs/tests.log"
+grep -hE '^test result: |^test .* FAILED$|^error' "$logs/tests.log" "$logs/node-tests.log"
 [ "${#failed[@]}" -eq 0 ]

@@ -98,9 +98,10 @@ impl Invocation {
     /// Logs to standard error as `RUST_LOG` says. By default for people and warnings only; in a pod
     /// as JSON, and what this program does in full.
     pub fn start_logging(&self) {
-        let in_pod = matches!(self, Self::Reinstate(Cli { command: Command::Runner(_) }));
+        let in_pod =
+            matches!(self, Self::Reinstate(Cli { command: Command::Runner(_) | Command::Operator(_) }));
         let default = match self {
-            _ if in_pod => "warn,reinstate=info",
+            _ if in_pod => "warn,reinstate=info,kube_client=error",
             // What the client has to say of a connection is told as an error.
             Self::Kubectl(_) => "warn,kube_client=off,kube_runtime=off",
             Self::Reinstate(_) => "warn",

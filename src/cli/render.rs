@@ -65,6 +65,7 @@ fn headline(report: &RestoreReport) -> String {
         Outcome::Planned => format!("Plan of {name}: possible as follows; nothing was written\n"),
         Outcome::Verified => format!("Verified {name} in {time}: the backup is good\n"),
         Outcome::Held => format!("{name} is loaded and verified beside the target; the switch waits\n"),
+        Outcome::Discarded => format!("Cleared what runs of {name} had left beside the target\n"),
         Outcome::AwaitingConfirmation => format!("{name} waits for a confirmation; nothing was written\n"),
         Outcome::Failed => {
             let touched = match report.target_modified {
@@ -237,7 +238,8 @@ fn failure_lines(failure: &FailureReport) -> String {
 fn confirm_lines(failure: &FailureReport, report: &RestoreReport, plan: &RestorePlan) -> String {
     let target = report.target.as_ref();
     let Some(row) = target.and_then(|target| target.databases.first()) else { return String::new() };
-    if report.outcome != Outcome::AwaitingConfirmation || failure.reason != Reason::ConfirmationRequired {
+    let can_confirm = matches!(failure.reason, Reason::ConfirmationRequired | Reason::PlanChanged);
+    if report.outcome != Outcome::AwaitingConfirmation || !can_confirm {
         return String::new();
     }
     // A JSON string is a YAML string too, whatever stands in the name.

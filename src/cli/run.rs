@@ -19,7 +19,7 @@ use crate::runner::engine::Context;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::keyring;
 use crate::runner::run::open::{self, Mounts};
-use crate::runner::run::{self, Parts, Question};
+use crate::runner::run::{self, Errand, Parts, Question, Source};
 
 /// Carries out the restores of manifests on this machine
 #[derive(Args, Clone, Debug)]
@@ -166,7 +166,9 @@ fn start(arguments: &Run, plan: &RestorePlan, secrets: &MemorySecrets) -> Result
         *display.borrow_mut() = Some(Display::start(&context.progress, false));
         agreed
     };
-    let parts = Parts { store, keys, engine, ask: &mut ask, now, context: context.clone() };
+    let source = Some(Source { store, keys });
+    let errand = Errand::default();
+    let parts = Parts { source, engine, ask: &mut ask, now, errand, context: context.clone() };
     let mut report = run::run(plan, parts);
     drop(display);
     if let (Some(target), Some(place)) = (&mut report.target, open::place(plan, &mounts)) {

@@ -17,35 +17,55 @@ use super::observe::is_gone;
 use super::queue::{Places, Queue, Started};
 use crate::api::DatabaseRestore;
 
-/// Carries out `commands` for `restore`, in order, until one fails.
+/// Carries out `commands` for `restore`, in order, until one fails. One that was carried out a moment
+/// ago is not repeated: the caches have not seen it yet. Whether there was such a one.
 pub async fn apply(
     context: &Context,
     restore: &DatabaseRestore,
     resolved: Option<&Resolved>,
     commands: &[Command],
-) -> Result<()> {
+) -> Result<bool> {
     let mut version = restore.metadata.resource_version.clone();
+    let uid = restore.metadata.uid.clone().unwrap_or_default();
+    let mut skipped = false;
     for command in commands {
+        let key = format!("{uid} {} {command:?}", job_name(restore));
+        if context.shared.done.is_recent(&key) {
+            skipped = true;
+            continue;
+        }
         tracing::debug!(?command, "apply");
         match command {
-            Command::TakePlace(queue) => take_place(context, restore, queue).await?,
-            Command::FreePlace { is_remembered } => free_place(context, restore, *is_remembered).await?,
             Command::Mark => version = mark(context, restore, version, true).await?,
             Command::Unmark => version = mark(context, restore, version, false).await?,
-            Command::CreateJob => create_job(context, restore, resolved).await?,
-            Command::Unsuspend(uid) => patch_job(context, restore, uid, json!({"suspend": false})).await?,
-            Command::Suspend(uid) => patch_job(context, restore, uid, json!({"suspend": true})).await?,
-            Command::SetTtl(uid, seconds) => {
-                patch_job(context, restore, uid, json!({"ttlSecondsAfterFinished": seconds})).await?;
-            }
-            Command::DeleteJob(uid) => delete_job(context, restore, uid).await?,
-            Command::ReleasePod { name, uid } => {
-                release_pod(&context.shared.client, &restore.namespace().unwrap_or_default(), name, uid)
-                    .await?;
-            }
+            _ => carry_out(context, restore, resolved, command).await?,
         }
+        context.shared.done.record(key);
     }
-    Ok(())
+    Ok(skipped)
+}
+
+async fn carry_out(
+    context: &Context,
+    restore: &DatabaseRestore,
+    resolved: Option<&Resolved>,
+    command: &Command,
+) -> Result<()> {
+    match command {
+        Command::TakePlace(queue) => take_place(context, restore, queue).await,
+        Command::FreePlace { is_remembered } => free_place(context, restore, *is_remembered).await,
+        Command::CreateJob => create_job(context, restore, resolved).await,
+        Command::Unsuspend(uid) => patch_job(context, restore, uid, json!({"suspend": false})).await,
+        Command::Suspend(uid) => patch_job(context, restore, uid, json!({"suspend": true})).await,
+        Command::SetTtl(uid, seconds) => {
+            patch_job(context, restore, uid, json!({"ttlSecondsAfterFinished": seconds})).await
+        }
+        Command::DeleteJob(uid) => delete_job(context, restore, uid).await,
+        Command::ReleasePod { name, uid } => {
+            release_pod(&context.shared.client, &restore.namespace().unwrap_or_default(), name, uid).await
+        }
+        Command::Mark | Command::Unmark => Ok(()),
+    }
 }
 
 fn jobs(context: &Context, restore: &DatabaseRestore) -> Api<Job> {
@@ -147,9 +167,17 @@ async fn create_job(context: &Context, restore: &DatabaseRestore, resolved: Opti
     match jobs(context, restore).create(&PostParams::default(), &job).await {
         Ok(_) => Ok(()),
         // It is looked at, and recorded or refused, in the next pass.
-        Err(kube::Error::Api(status)) if status.code == 409 => Err(Error::Conflict { name: job.name_any() }),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            context.shared.done.record(exists(restore));
+            Err(Error::Conflict { name: job.name_any() })
+        }
         Err(error) => Err(Error::write("create Job", &job.name_any())(error)),
     }
+}
+
+/// What is noted where a Job of the attempt's name was there already: whose it is, the API server says.
+pub fn exists(restore: &DatabaseRestore) -> String {
+    format!("{} exists {}", restore.metadata.uid.as_deref().unwrap_or_default(), job_name(restore))
 }
 
 /// Changes fields of the spec of the Job of `uid`, and of no other Job of its name.
@@ -177,14 +205,9 @@ async fn delete_job(context: &Context, restore: &DatabaseRestore, uid: &str) -> 
 /// Takes the finalizer off a pod whose journal is in the status, or that nobody asks for any more.
 pub async fn release_pod(client: &kube::Client, namespace: &str, name: &str, uid: &str) -> Result<()> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let found = api.get_opt(name).await.map_err(Error::read("pod", name))?;
-    let Some(pod) = found.filter(|pod| pod.metadata.uid.as_deref() == Some(uid)) else { return Ok(()) };
-    let mut finalizers = pod.finalizers().to_vec();
-    finalizers.retain(|it| it != FINALIZER_JOURNAL);
-    let metadata =
-        json!({"uid": uid, "resourceVersion": pod.metadata.resource_version, "finalizers": finalizers});
-    let patch = Patch::Merge(json!({"metadata": metadata}));
-    match api.patch(name, &manager(), &patch).await {
+    // Only this one is taken off, whatever others come and go meanwhile.
+    let patch = json!({"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER_JOURNAL]}});
+    match api.patch(name, &manager(), &Patch::Strategic(patch)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(Error::write("release pod", name)(error)),

@@ -15,6 +15,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::build::ttl_seconds;
 use super::decide::{is_active, is_ended};
 use super::names::{LABEL_MANAGED_BY, LABEL_UID, MANAGER, SELECTOR};
 use crate::api::restore::RestoreStatus;
@@ -126,7 +127,7 @@ fn run<K, F>(
     api: Api<K>,
     config: watcher::Config,
     writer: reflector::store::Writer<K>,
-    wakes: F,
+    subjects: F,
     waker: Waker,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -138,7 +139,7 @@ fn run<K, F>(
         .reflect(writer)
         .touched_objects();
     drive(stream, move |object| {
-        for restore in wakes(object) {
+        for restore in subjects(object) {
             // The controller is gone only when the process ends.
             let _ = waker.send(restore);
         }
@@ -238,7 +239,7 @@ pub fn is_trimmed(restore: &DatabaseRestore) -> bool {
 pub fn is_put_away(restore: &DatabaseRestore, job: Option<&Job>) -> bool {
     let Some(status) = restore.status.as_ref().filter(|_| is_trimmed(restore)) else { return false };
     let ttl = job.map(|job| job.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished));
-    let wanted = i32::try_from(restore.spec.job_ttl.get().as_secs()).unwrap_or(i32::MAX);
+    let wanted = ttl_seconds(restore.spec.job_ttl);
     restore.metadata.deletion_timestamp.is_none()
         && restore.metadata.generation == Some(status.observed_generation)
         && ttl.is_none_or(|ttl| ttl == Some(wanted))

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -50,6 +51,8 @@ pub struct Shared {
     pub leases: Store<Lease>,
     /// Who waits in which queue.
     pub waiting: Arc<Waiting>,
+    /// What was written a moment ago.
+    pub done: Arc<Done>,
     /// Caches and wakers of all scopes.
     pub scopes: Arc<Mutex<Vec<Scope>>>,
 }
@@ -144,5 +147,27 @@ impl Waiting {
     pub fn of(&self, lease: &str) -> Vec<Holder> {
         let queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         queues.get(lease).into_iter().flatten().map(Waiter::holder).collect()
+    }
+}
+
+/// What was written a moment ago and may not be in the caches yet.
+#[derive(Debug, Default)]
+pub struct Done(Mutex<BTreeMap<String, Instant>>);
+
+impl Done {
+    /// How long the caches may lag. A write that somebody undid meanwhile is repeated after it.
+    pub const LAG: Duration = Duration::from_secs(3);
+
+    /// Whether `what` was done a moment ago.
+    pub fn is_recent(&self, what: &str) -> bool {
+        let done = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        done.get(what).is_some_and(|at| at.elapsed() < Self::LAG)
+    }
+
+    /// Notes that `what` is done.
+    pub fn record(&self, what: String) {
+        let mut done = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        done.retain(|_, at| at.elapsed() < Self::LAG);
+        done.insert(what, Instant::now());
     }
 }

@@ -148,7 +148,16 @@ async fn shared(client: Client, settings: Settings, metrics: Arc<Metrics>) -> Sh
         move |lease: &k8s_openapi::api::coordination::v1::Lease| wake_queue(lease, &scopes, &waiting)
     };
     let leases = caches::leases(&client, &settings.namespace, wake).await;
-    Shared { client, settings: Arc::new(settings), recorder, metrics, leases, waiting, scopes }
+    Shared {
+        client,
+        settings: Arc::new(settings),
+        recorder,
+        metrics,
+        leases,
+        waiting,
+        done: Arc::default(),
+        scopes,
+    }
 }
 
 /// A queue's Lease has changed: its holders and those that wait for a place look again.

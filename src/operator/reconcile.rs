@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 
 use super::apply::apply;
-use super::context::Context;
+use super::context::{Context, Done};
 use super::decide::{Decision, decide, is_active, is_ended};
 use super::dereference::dereference;
 use super::error::{Error, Result};
@@ -34,7 +34,8 @@ pub async fn reconcile(restore: Arc<DatabaseRestore>, context: Arc<Context>) -> 
         events::publish(&context.shared.recorder, &restore, event).await;
     }
     record(&context, &restore, &written);
-    apply(&context, &written, resolved.as_ref().ok(), &commands).await?;
+    let skipped = apply(&context, &written, resolved.as_ref().ok(), &commands).await?;
+    let again = if skipped { Some(again.map_or(Done::LAG, |again| again.min(Done::LAG))) } else { again };
     context.shared.metrics.reconciled(begun.elapsed().as_secs_f64());
     Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
@@ -72,13 +73,12 @@ fn record(context: &Context, before: &DatabaseRestore, after: &DatabaseRestore) 
 /// What follows a failed pass.
 #[expect(clippy::needless_pass_by_value, reason = "the controller hands its arguments over by value")]
 pub fn failed(restore: Arc<DatabaseRestore>, error: &Error, context: Arc<Context>) -> Action {
-    match error {
-        Error::Conflict { .. } => tracing::debug!(name = restore.name_any(), "{error}"),
-        _ => {
-            context.shared.metrics.failed();
-            let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(namespace = restore.namespace(), name = restore.name_any(), cause, "{error}");
-        }
+    if let Error::Conflict { .. } = error {
+        tracing::debug!(name = restore.name_any(), "{error}");
+    } else {
+        context.shared.metrics.failed();
+        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(namespace = restore.namespace(), name = restore.name_any(), cause, "{error}");
     }
     Action::requeue(error.retry_after())
 }

@@ -23,6 +23,7 @@ pub fn outcome_name(outcome: Outcome) -> &'static str {
         Outcome::Planned => "Planned",
         Outcome::Verified => "Verified",
         Outcome::Held => "Held",
+        Outcome::Discarded => "Discarded",
         Outcome::AwaitingConfirmation => "AwaitingConfirmation",
         Outcome::Failed => "Failed",
     }
@@ -112,8 +113,8 @@ fn target(report: &TargetReport) -> TargetStatus {
         summary: Some(cut(&report.summary)),
         engine: serde_json::from_value(report.engine.clone().into()).ok(),
         version: report.version.clone(),
-        identity: None,
-        held: None,
+        identity: report.identity.as_deref().map(cut),
+        held: report.held.as_deref().map(cut),
         databases: report.databases.iter().map(database).collect(),
         databases_omitted: None,
     }
@@ -168,7 +169,7 @@ fn plan(target: &TargetReport, report: &RestoreReport) -> PlanStatus {
 
 fn verification(report: &VerificationReport, target: Option<&TargetReport>) -> VerificationStatus {
     let sum = |of: fn(&DatabaseReport) -> Option<u64>| {
-        target.and_then(|target| target.databases.iter().filter_map(of).reduce(|a, b| a.saturating_add(b)))
+        target.and_then(|target| target.databases.iter().filter_map(of).reduce(u64::saturating_add))
     };
     let (tables, rows) = (sum(|row| row.tables), sum(|row| row.rows));
     let mut parts = Vec::new();

@@ -78,6 +78,7 @@ pub enum Job {
 }
 
 /// Facts of a Job.
+#[expect(clippy::struct_excessive_bools, reason = "they are facts that do not depend on each other")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFacts {
     /// Its uid.

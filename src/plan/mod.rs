@@ -16,7 +16,7 @@ pub use crate::api::connection::ReplaceBy;
 pub use crate::api::restore::spec::{Rows, Sessions, Statements, Statistics, Strategy, Switch, VersionGuard};
 pub use crate::api::restore::{Compression, Format, Mode, OverwritePolicy};
 pub use crate::api::{Duration, Engine};
-pub use order::{Held, Order, Pinned, pod};
+pub use order::{Held, Order, Pinned, Task, pod};
 pub use resolve::{Objects, Problem, namespace_of, profile_keys, refuse_locally, resolve};
 pub use secrets::{MemorySecrets, SecretData, SecretError, SecretReader};
 
@@ -60,6 +60,9 @@ pub struct RestorePlan {
     pub statistics: Statistics,
     /// How rows are compared.
     pub rows: Rows,
+    /// Queries that must answer true before the switch; all are for the target's one database.
+    #[serde(default)]
+    pub queries: Vec<Query>,
     /// Connections that load at the same time; absent: the number of cores, at most 8.
     pub parallelism: Option<u32>,
     /// How long things may take.
@@ -68,6 +71,16 @@ pub struct RestorePlan {
     /// confirmation is bound to. Empty where there is no cluster.
     #[serde(default)]
     pub references: String,
+}
+
+/// A query that must answer true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Query {
+    /// Name of the target database.
+    pub database: String,
+    /// One statement that only reads.
+    pub sql: String,
 }
 
 /// The version of a plan; only [`PLAN_VERSION`] can be read.

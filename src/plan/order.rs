@@ -19,12 +19,32 @@ pub struct Order {
     pub attempt: u32,
     /// What a request for the progress must carry in its header [`pod::NONCE_HEADER`].
     pub nonce: String,
+    /// What is to be done.
+    #[serde(default)]
+    pub task: Task,
     /// The backup that an earlier attempt has looked at; another one now is `SourceChanged`.
     pub pinned: Option<Pinned>,
     /// What an earlier attempt has loaded and verified; then only the switch is left to do.
     pub held: Option<Held>,
     /// The run.
     pub plan: RestorePlan,
+}
+
+/// What is to be done with a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Task {
+    /// To carry it out; with [`Order::held`], only its switch.
+    #[default]
+    Restore,
+    /// To remove what runs left beside its target: loads of dead runs, [`Order::held`], and kept
+    /// previous databases whose time is over.
+    Discard,
+    /// To put a kept previous database back in the target's place, as a restore of its own.
+    Revert {
+        /// Its name, as the status shows it.
+        previous: String,
+    },
 }
 
 /// The stored object that an earlier attempt has looked at, as far as its store tells.
@@ -45,9 +65,10 @@ pub struct Pinned {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Held {
-    /// Name of the shadow, as the status shows it.
+    /// Name of the shadow, as the status shows it. It holds a digest of what was verified.
     pub shadow: String,
-    /// The token of the plan that was carried out; another one now is `PlanChanged`.
+    /// The token of the plan that was carried out; another one now is `PlanChanged`. It is computed
+    /// from [`Order::pinned`] where that is given, so that the backup need not be there any more.
     pub token: String,
 }
 

@@ -12,7 +12,7 @@ use kube::Resource;
 use serde::Serialize;
 
 use super::{
-    BackupPlan, Binding, KeyKind, KeyProfile, Latest, OverwritePlan, PlanVersion, RestorePlan, S3Keys,
+    BackupPlan, Binding, KeyKind, KeyProfile, Latest, OverwritePlan, PlanVersion, Query, RestorePlan, S3Keys,
     S3Storage, SecretKey, Selector, Storage, Timeouts, VolumeStorage,
 };
 use crate::api::restore::spec::Switch;
@@ -88,6 +88,12 @@ pub fn resolve(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePl
         statements: spec.statements,
         statistics: spec.statistics,
         rows: spec.verification.rows,
+        queries: spec
+            .verification
+            .queries
+            .iter()
+            .map(|query| Query { database: query.database.clone(), sql: query.sql.clone() })
+            .collect(),
         parallelism: spec.parallelism.and_then(|count| u32::try_from(count).ok()),
         timeouts: Timeouts {
             run: spec.timeout,
@@ -132,6 +138,11 @@ pub fn refuse_locally(restore: &DatabaseRestore) -> Vec<Problem> {
     };
     [
         refuse(restore.spec.suspend, "spec.suspend", "holds the start; set it to false to run it here"),
+        refuse(
+            restore.spec.switch == Switch::Hold,
+            "spec.switch",
+            "Hold waits for a person, which only the operator can; use Auto to run it here",
+        ),
         refuse(restore.spec.cancel, "spec.cancel", "this request was cancelled; make one under another name"),
     ]
     .into_iter()
@@ -293,19 +304,15 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// What no engine of this version can do yet.
+    /// What has no meaning without a target, or what no engine of this version can do yet.
     fn check_abilities(&mut self, spec: &DatabaseRestoreSpec) {
-        if spec.switch == Switch::Hold {
-            let message = "Hold is not possible yet; use Auto";
-            self.problem(Reason::NotSupported, "spec.switch", message);
+        if spec.mode == Mode::Verify && !spec.verification.queries.is_empty() {
+            let message = "mode Verify loads nothing that could be asked: remove them";
+            self.problem(Reason::InvalidSpec, "spec.verification.queries", message);
         }
         if spec.hooks.as_ref().is_some_and(|hooks| !hooks.before_switch.is_empty()) {
             let message = "SQL before the switch is not possible yet";
             self.problem(Reason::NotSupported, "spec.hooks.beforeSwitch", message);
-        }
-        if !spec.verification.queries.is_empty() {
-            let message = "queries are not possible yet; rows are always compared";
-            self.problem(Reason::NotSupported, "spec.verification.queries", message);
         }
     }
 

@@ -28,6 +28,7 @@ impl Resolver<'_> {
         }
         self.check_sqlite(spec);
         let (databases, path) = self.sqlite_mapping(target, sqlite)?;
+        self.check_queries(spec, &path);
         let id = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok());
         Some(TargetPlan {
             connection: name.clone(),
@@ -74,6 +75,16 @@ impl Resolver<'_> {
                     DatabaseRestore for each of the others";
                 self.problem(Reason::NotSupported, "spec.target.databases", message);
                 None
+            }
+        }
+    }
+
+    /// A SQLite file is one database: every query is for that one.
+    fn check_queries(&mut self, spec: &DatabaseRestoreSpec, path: &str) {
+        for (index, query) in spec.verification.queries.iter().enumerate() {
+            if query.database != path {
+                let field = format!("spec.verification.queries[{index}].database");
+                self.problem(Reason::InvalidSpec, field, format!("must be the target, {path}"));
             }
         }
     }

@@ -130,6 +130,13 @@ impl Journal {
         }
     }
 
+    /// A journal whose file takes nothing more, as on a full disk.
+    #[cfg(test)]
+    pub(crate) fn broken() -> Self {
+        let file = JournalFile::open(Path::new("/dev/full"), "u-1", 1).ok();
+        Self(Arc::new(Mutex::new(Shared { touched: Touched::No, file })))
+    }
+
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -220,9 +227,7 @@ mod tests {
 
     #[test]
     fn what_the_file_cannot_take_must_not_happen_but_what_happened_is_known() {
-        // Writes to this device fail as those on a full disk do.
-        let full = JournalFile::open(Path::new("/dev/full"), "u-1", 1).unwrap();
-        let journal = Journal(Arc::new(Mutex::new(Shared { touched: Touched::No, file: Some(full) })));
+        let journal = Journal::broken();
         for fault in [journal.touch(Stage::Restore), journal.risk(Stage::Switch)] {
             assert_eq!(fault.unwrap_err().reason, Reason::InternalError);
             assert_eq!(journal.touched(), Touched::No);

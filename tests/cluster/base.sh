@@ -10,8 +10,10 @@ out="${1:?usage: base.sh FOLDER}"
 # `indextargets` names the mirror in whatever form the machine's sources are written.
 mirror="$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Identifier: Packages' |
     sed -n 's/ bookworm$//p' | head -n 1)"
-root="$(mktemp -d "$out/root.XXXXXX")"
-debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "${mirror:-http://deb.debian.org/debian}" >&2
+root="$out/root"
+mkdir "$root"
+# What it mounts in there goes with the namespace, however it ends.
+unshare --mount --propagation private debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "${mirror:-http://deb.debian.org/debian}" >&2
 tar -C "$root" --exclude='./var/cache/*' --exclude='./var/lib/apt/lists/*' --exclude='./proc/*' --exclude='./sys/*' \
     --numeric-owner -cf "$out/base.tar" .
 rm -rf "$root"

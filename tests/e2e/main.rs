@@ -20,9 +20,12 @@ mod chart;
 #[path = "../it/chart/table.rs"]
 mod chart_table;
 mod harness;
+mod kills;
+mod kubectl;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
+mod scale;
 mod smoke;
 #[path = "../it/support.rs"]
 mod support;

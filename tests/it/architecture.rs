@@ -51,19 +51,7 @@ const RUNNER: &[Row] = &[
     ),
     (
         "run",
-        &[
-            "codec",
-            "engine",
-            "fault",
-            "inventory",
-            "journal",
-            "keys",
-            "meter",
-            "progress",
-            "read",
-            "select",
-            "source",
-        ],
+        &["codec", "engine", "fault", "inventory", "keys", "meter", "progress", "read", "select", "source"],
     ),
     ("pod", &["cancel", "engine", "fault", "journal", "keyring", "progress", "run"]),
 ];

@@ -11,8 +11,9 @@
     clippy::print_stdout,
     clippy::too_many_lines,
     clippy::unwrap_used,
+    dead_code,
     unreachable_pub,
-    reason = "tests start servers, look at the environment and may stop at the first surprise"
+    reason = "tests start servers, look at the environment, may stop at the first surprise, and share parts"
 )]
 
 mod age_vectors;

@@ -177,7 +177,6 @@ fn what_cannot_be_done_is_refused_by_name() {
         (to("away", ""), Reason::ReferenceNotFound, "spec.target.connectionRef.name"),
         (to("prod", ""), Reason::RestoresForbidden, "spec.target.connectionRef.name"),
         (to("pg", ""), Reason::NotSupported, "DatabaseConnection/pg: spec.engine"),
-        (app(", switch: Hold"), Reason::NotSupported, "spec.switch"),
         (app(", sessions: Terminate"), Reason::NotSupported, "spec.sessions"),
         (app(", swap: {objectWindow: Allow}"), Reason::NotSupported, "spec.swap.objectWindow"),
         (
@@ -186,9 +185,9 @@ fn what_cannot_be_done_is_refused_by_name() {
             "spec.hooks.beforeSwitch",
         ),
         (
-            app(", verification: {queries: [{database: a, sql: b}]}"),
-            Reason::NotSupported,
-            "spec.verification.queries",
+            app(", verification: {queries: [{database: app.db, sql: a}, {database: other.db, sql: b}]}"),
+            Reason::InvalidSpec,
+            "spec.verification.queries[1].database",
         ),
         (app(", timeout: 0s"), Reason::InvalidSpec, "spec.timeout"),
         (app(", stallTimeout: 0s"), Reason::InvalidSpec, "spec.stallTimeout"),
@@ -219,6 +218,13 @@ fn what_cannot_be_done_is_refused_by_name() {
             "spec.target.databases",
         ),
         (
+            format!(
+                "{{mode: Verify, backup: {{{BACKUP}}}, verification: {{queries: [{{database: a, sql: b}}]}}}}"
+            ),
+            Reason::InvalidSpec,
+            "spec.verification.queries",
+        ),
+        (
             format!("{{mode: Verify, backup: {{{BACKUP}, encryption: {{profileRef: {{name: e-away}}}}}}}}"),
             Reason::ReferenceNotFound,
             "spec.backup.encryption.profileRef.name",
@@ -235,7 +241,7 @@ fn what_cannot_be_done_is_refused_by_name() {
 fn all_problems_are_reported_at_once() {
     let problems = plan(
         "{backup: {storageRef: {name: gone}, path: a, encryption: {profileRef: {name: gone}}},
-          target: {connectionRef: {name: away}}, switch: Hold, timeout: 0s}",
+          target: {connectionRef: {name: away}}, hooks: {beforeSwitch: [{database: a, sql: b}]}, timeout: 0s}",
     )
     .unwrap_err();
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -247,7 +253,7 @@ fn all_problems_are_reported_at_once() {
                 namespace default",
             "ReferenceNotFound: spec.target.connectionRef.name: DatabaseConnection away is not there in namespace \
                 default; there is one in namespace other, but references stay in their own",
-            "NotSupported: spec.switch: Hold is not possible yet; use Auto",
+            "NotSupported: spec.hooks.beforeSwitch: SQL before the switch is not possible yet",
             "InvalidSpec: spec.timeout: must be more than 0s",
         ]
     );
@@ -278,9 +284,12 @@ fn objects_that_no_api_server_checked_are_checked_here() {
 
 #[test]
 fn what_waits_or_was_cancelled_is_not_run_here() {
-    for (more, expected) in
-        [("", vec![]), (", suspend: true", vec!["spec.suspend"]), (", cancel: true", vec!["spec.cancel"])]
-    {
+    for (more, expected) in [
+        ("", vec![]),
+        (", suspend: true", vec!["spec.suspend"]),
+        (", switch: Hold", vec!["spec.switch"]),
+        (", cancel: true", vec!["spec.cancel"]),
+    ] {
         let manifests = manifests(&format!("{{mode: Verify, backup: {{{BACKUP}}}{more}}}"));
         let problems = refuse_locally(&manifests.restores[0]);
         let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();

@@ -32,6 +32,10 @@ absent() {
 part damage env REINSTATE_SOAK_DAMAGE=200 cargo test --locked --release --test it dbackup::
 part kills env REINSTATE_SOAK_KILLS=100 cargo test --locked --release --test it sqlite::kills
 
+# 10,000 finished restores, five quiet minutes, 500 to be run: requests, memory, times.
+part scale env REINSTATE_SOAK_FINISHED=10000 REINSTATE_SOAK_QUIET_SECONDS=300 REINSTATE_SOAK_RUNS=500 \
+    cargo test --locked --release --test e2e scale:: -- --nocapture --test-threads 1
+part images bash tests/soak/images.sh
 if [ -f tests/soak/fuzz.sh ]; then part fuzz bash tests/soak/fuzz.sh; else absent fuzz tests/soak/fuzz.sh; fi
 if [ -d benches/reading ]; then
     # The large backup (some GiB, sealed; memory and files are watched) is not part of a run without names.

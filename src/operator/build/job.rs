@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 use super::{RunnerImage, order, pod};
-use crate::api::DatabaseRestore;
+use crate::api::{DatabaseRestore, Duration};
 use crate::operator::decide::{GRACE_SECONDS, SPARE_SECONDS};
 use crate::operator::names::{
     ANNOTATION_ORDER, FINALIZER_JOURNAL, LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_NAME,
@@ -53,6 +53,8 @@ pub fn job(restore: &DatabaseRestore, plan: &RestorePlan, image: &RunnerImage) -
             completions: Some(1),
             backoff_limit: Some(0),
             active_deadline_seconds: Some(deadline),
+            // The pod waits until its journal was read, so the Job may go at any time.
+            ttl_seconds_after_finished: Some(ttl_seconds(spec.job_ttl)),
             pod_replacement_policy: Some("Failed".to_owned()),
             pod_failure_policy: Some(failure_policy()),
             template: PodTemplateSpec {
@@ -68,6 +70,11 @@ pub fn job(restore: &DatabaseRestore, plan: &RestorePlan, image: &RunnerImage) -
         }),
         status: None,
     })
+}
+
+/// `jobTTL` as a Job has it.
+pub fn ttl_seconds(ttl: Duration) -> i32 {
+    i32::try_from(ttl.get().as_secs()).unwrap_or(i32::MAX)
 }
 
 /// The labels of Job and pod.

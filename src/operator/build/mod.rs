@@ -2,9 +2,9 @@
 
 pub mod job;
 mod order;
-mod pod;
+pub mod pod;
 
-pub use job::{ORDER_LIMIT_BYTES, job};
+pub use job::{ORDER_LIMIT_BYTES, job, ttl_seconds};
 pub use order::nonce;
 
 /// What the operator's settings say of every runner.

@@ -4,7 +4,7 @@ use crate::api::DatabaseRestore;
 use crate::api::restore::RestoreStatus;
 use crate::api::restore::spec::Switch;
 use crate::operator::names::digest;
-use crate::plan::{Binding, Held, Order, Pinned, PlanVersion, RestorePlan, Selector};
+use crate::plan::{Binding, Held, Order, Pinned, PlanVersion, RestorePlan, Selector, Task};
 
 /// The order of the attempt that is under way; `None` where there is none.
 pub(super) fn order(restore: &DatabaseRestore, plan: &RestorePlan) -> Option<Order> {
@@ -29,8 +29,10 @@ pub(super) fn order(restore: &DatabaseRestore, plan: &RestorePlan) -> Option<Ord
         nonce: nonce(restore),
         uid,
         attempt: u32::try_from(attempt.number).ok()?,
-        pinned: pinned(status).filter(|_| last == Some("Failed")),
-        held: held(status).filter(|_| last == Some("Held") && restore.spec.switch == Switch::Auto),
+        task: Task::default(),
+        pinned: pinned(status).filter(|_| last == Some("Failed") || ended("Held")),
+        // A switch that failed untouched, or was asked about, has left the load where it was.
+        held: held(status).filter(|_| ended("Held") && restore.spec.switch == Switch::Auto),
         plan,
     })
 }

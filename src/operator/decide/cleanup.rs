@@ -2,14 +2,18 @@
 //! place in the queue is given back, and at last the finalizer goes.
 
 use super::Command;
+use super::idle::waits;
 use crate::api::DatabaseRestore;
 use crate::api::restore::RestoreStatus;
 use crate::api::restore::status::Truth;
+use crate::operator::build::ttl_seconds;
 use crate::operator::names::{FINALIZER_RUN, has_finalizer};
 use crate::operator::view::{Job, Place, View};
+use crate::reason::Reason;
 
-/// Longest time to live that a Job can have, in seconds.
-const TTL_LIMIT_SECONDS: u64 = i32::MAX as u64;
+/// Seconds that the Job of an attempt is kept at most that has only found out that something is missing:
+/// there may be hundreds, and each says the same.
+const WAITING_TTL_SECONDS: i32 = 600;
 
 /// The acts that are left to do. An object that is put away gives none.
 pub(super) fn commands(status: &RestoreStatus, restore: &DatabaseRestore, view: &View) -> Vec<Command> {
@@ -20,8 +24,7 @@ pub(super) fn commands(status: &RestoreStatus, restore: &DatabaseRestore, view: 
         && !job.deleting
         && status.attempts.last().is_some_and(|attempt| attempt.job_uid.as_deref() == Some(&job.uid))
     {
-        let seconds = restore.spec.job_ttl.get().as_secs().min(TTL_LIMIT_SECONDS);
-        let ttl = i32::try_from(seconds).unwrap_or(i32::MAX);
+        let ttl = ttl(status, restore);
         if !job.is_finished() && job.suspended {
             commands.push(Command::DeleteJob(job.uid.clone()));
         } else if job.ttl_seconds != Some(ttl) {
@@ -35,6 +38,14 @@ pub(super) fn commands(status: &RestoreStatus, restore: &DatabaseRestore, view: 
         commands.push(Command::Unmark);
     }
     commands
+}
+
+/// How long the newest attempt's Job is kept once it is over, in seconds.
+fn ttl(status: &RestoreStatus, restore: &DatabaseRestore) -> i32 {
+    let reason = status.attempts.last().and_then(|attempt| attempt.reason.as_deref());
+    let waits = status.completion_time.is_none() && reason.and_then(Reason::from_name).is_some_and(waits);
+    let wanted = ttl_seconds(restore.spec.job_ttl);
+    if waits { wanted.min(WAITING_TTL_SECONDS) } else { wanted }
 }
 
 /// Whether an attempt may have put data into the target.

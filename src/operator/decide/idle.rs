@@ -144,7 +144,7 @@ fn is_final(draft: &Draft, restore: &DatabaseRestore, reason: Reason) -> bool {
 }
 
 /// Reasons that are waited out, not retried: nothing was tried yet.
-const fn waits(reason: Reason) -> bool {
+pub(super) const fn waits(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::SecretMissing | Reason::SecretKeyMissing | Reason::TargetLocked | Reason::ReferenceNotFound
@@ -226,12 +226,13 @@ fn failed(
     match reason {
         Reason::TargetLocked => draft.progressing(Phase::WaitingForTarget, reason.name(), &message),
         _ if waits(reason) && draft.now() >= patience => {
-            draft.blocked(Phase::Pending, reason.name(), &message)
+            draft.blocked(Phase::Pending, reason.name(), &message);
         }
         _ => draft.progressing(Phase::Pending, reason.name(), &message),
     }
     let deadline = after(created, restore.spec.starting_deadline);
-    Some(Next::until(due.min(deadline), draft.now()))
+    let told = if draft.now() < patience { patience } else { Timestamp::MAX };
+    Some(Next::until(due.min(deadline).min(told), draft.now()))
 }
 
 /// Starts an attempt, or says what it waits for. `since` is when it could have started first.
@@ -281,7 +282,8 @@ fn start(
     }
     match (&view.place, &resolved.queue) {
         (Place::Free, Some(queue)) => {
-            draft.progressing(Phase::Pending, "Pending", "taking a place in the queue of the target");
+            // Nothing is written for this: the next pass, a moment later, has more to say.
+            draft.status = restore.status.clone().unwrap_or_default();
             Next::act(Command::TakePlace(queue.clone()))
         }
         (Place::Taken { by }, _) => {
@@ -310,7 +312,7 @@ fn unresolved(draft: &mut Draft, problems: &[Problem]) -> Next {
 pub(super) fn words(problems: &[Problem]) -> (Reason, String) {
     let text: Vec<String> = problems.iter().map(|it| format!("{}: {}", it.field, it.message)).collect();
     let worst = problems.iter().find(|problem| problem.reason != Reason::ReferenceNotFound);
-    let reason = worst.or(problems.first()).map_or(Reason::InvalidSpec, |problem| problem.reason);
+    let reason = worst.or_else(|| problems.first()).map_or(Reason::InvalidSpec, |problem| problem.reason);
     (reason, text.join("; "))
 }
 

@@ -35,7 +35,7 @@ pub const SPARE_SECONDS: i64 = 60;
 /// How soon something is looked at again that sends no event when it changes.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How soon a waiting run is looked at again in case an event was missed.
-const WAIT_AGAIN: Duration = Duration::from_secs(60);
+const WAIT_AGAIN: Duration = Duration::from_mins(1);
 
 /// A restore whose references were looked up.
 #[derive(Clone, Debug)]

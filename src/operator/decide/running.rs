@@ -3,8 +3,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::trouble::{self, Trouble};
 use super::verdict::{self, Ended};
-use super::{Command, GRACE_SECONDS, Next, Resolved, SPARE_SECONDS, progress, trouble};
+use super::{Command, GRACE_SECONDS, Next, Resolved, SPARE_SECONDS, progress};
 use crate::api::DatabaseRestore;
 use crate::api::restore::status::{Attempt, JobRef, Phase};
 use crate::operator::draft::Draft;
@@ -12,6 +13,9 @@ use crate::operator::names::{FINALIZER_RUN, has_finalizer};
 use crate::operator::view::{Job, JobFacts, Pod, View};
 use crate::plan::Problem;
 use crate::reason::Reason;
+
+/// What is said until the container runs.
+const STARTING: &str = "the runner's pod is starting";
 
 /// Why a run is stopped from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +82,7 @@ fn record(draft: &mut Draft, attempt: &Attempt, job: &JobFacts) -> Next {
         attempt.job_uid = Some(job.uid.clone());
     }
     draft.status.job_ref = Some(JobRef { name: attempt.job_name.clone(), uid: Some(job.uid.clone()) });
-    draft.progressing(Phase::Running, "Running", "the runner's pod is being created");
+    draft.progressing(Phase::Running, "Running", STARTING);
     Next::act(Command::Unsuspend(job.uid.clone()))
 }
 
@@ -91,20 +95,21 @@ fn watch(
 ) -> Next {
     let alive = view.pods.iter().any(|pod| !pod.is_over());
     let abort = abort_of(restore).or_else(|| start_timeout(draft, restore, view, job));
+    let trouble = remembered(draft).or_else(|| trouble::explain(view, &attempt.job_name));
     if let Some(pod) = ended_pod(&view.pods).filter(|_| !alive) {
-        let ended = verdict::of_pod(pod, restore, attempt, verdict::Why { abort, job: job.failed.as_ref() });
+        let why = verdict::Why { abort, job: job.failed.as_ref(), lost: None, trouble: trouble.as_ref() };
+        let ended = verdict::of_pod(pod, restore, attempt, why);
         return end(draft, restore, ended);
     }
     if !alive && let Some(failed) = &job.failed {
-        return end(draft, restore, verdict::without_pod(failed, trouble::explain(view, &attempt.job_name)));
+        return end(draft, restore, verdict::without_pod(failed, trouble));
     }
     if let Some(abort) = abort {
         if !alive && job.is_idle && job.suspended {
-            return end(
-                draft,
-                restore,
-                verdict::without_start(abort, trouble::explain(view, &attempt.job_name), restore),
-            );
+            return end(draft, restore, verdict::without_start(abort, trouble.as_ref(), restore));
+        }
+        if abort == Abort::StartTimeout {
+            remember(draft, trouble, restore);
         }
         return stop(draft, view, abort, job);
     }
@@ -129,12 +134,26 @@ fn abort_of(restore: &DatabaseRestore) -> Option<Abort> {
     restore.spec.cancel.then_some(Abort::Cancelled)
 }
 
-/// Whether the container should have started by now.
+/// Whether the container should have started by now, or was given up before.
 fn start_timeout(draft: &Draft, restore: &DatabaseRestore, view: &View, job: &JobFacts) -> Option<Abort> {
-    let begun = job.start_time?;
     let limit = SignedDuration::try_from(restore.spec.start_timeout.get()).ok()?;
-    let due = begun.checked_add(limit).ok()?;
-    (draft.now() >= due && !view.pods.iter().any(Pod::has_started)).then_some(Abort::StartTimeout)
+    let due = job.start_time.and_then(|begun| begun.checked_add(limit).ok());
+    let is_over = draft.status.failure.is_some() || due.is_some_and(|due| draft.now() >= due);
+    (is_over && !view.pods.iter().any(Pod::has_started)).then_some(Abort::StartTimeout)
+}
+
+/// Writes down why the container is given up: once its pod is being stopped, nobody else knows.
+fn remember(draft: &mut Draft, trouble: Option<Trouble>, restore: &DatabaseRestore) {
+    if draft.status.failure.is_none() {
+        let trouble = trouble.unwrap_or_else(|| verdict::start_timeout(restore));
+        draft.status.failure = Some(super::idle::failure(trouble.reason, trouble.message));
+    }
+}
+
+/// The failure of an attempt that is under way: why it was given up.
+fn remembered(draft: &Draft) -> Option<Trouble> {
+    let failure = draft.status.failure.as_ref()?;
+    Some(Trouble { reason: Reason::from_name(&failure.reason)?, message: failure.message.clone() })
 }
 
 fn stop(draft: &mut Draft, view: &View, abort: Abort, job: &JobFacts) -> Next {
@@ -143,14 +162,16 @@ fn stop(draft: &mut Draft, view: &View, abort: Abort, job: &JobFacts) -> Next {
         Abort::Cancelled => "spec.cancel is true",
         Abort::StartTimeout => "the runner did not start within startTimeout",
     };
-    let message = format!("{why}; the runner is being stopped");
+    let trouble = remembered(draft).map(|it| format!("{}; ", it.message)).unwrap_or_default();
+    let message = format!("{trouble}{why}; the runner is being stopped");
     if let Some(since) = view.pods.iter().find_map(|pod| pod.deleting)
         && draft.now() > later(since, GRACE_SECONDS)
     {
         let message = format!("{message}; its pod does not end: its node may not answer");
         draft.progressing(Phase::Running, Reason::NodeLost.name(), &message);
     } else {
-        draft.progressing(Phase::Running, "Stopping", &message);
+        let reason = remembered(draft).map_or("Stopping", |it| it.reason.name());
+        draft.progressing(Phase::Running, reason, &message);
     }
     if job.suspended { Next::look_again() } else { Next::act(Command::Suspend(job.uid.clone())) }
 }
@@ -166,7 +187,9 @@ fn lost(draft: &mut Draft, restore: &DatabaseRestore, view: &View, attempt: &Att
         draft.progressing(Phase::Running, Reason::RunnerLost.name(), &message);
         return Next::look_again();
     }
-    let why = verdict::Why { abort: abort_of(restore), job: None };
+    let trouble = remembered(draft);
+    let lost = Some(attempt.job_name.as_str());
+    let why = verdict::Why { abort: abort_of(restore), job: None, lost, trouble: trouble.as_ref() };
     let ended = match ended_pod(&view.pods) {
         Some(pod) => verdict::of_pod(pod, restore, attempt, why),
         None => Ended::unknown(
@@ -218,7 +241,7 @@ fn under_way(draft: &mut Draft, restore: &DatabaseRestore, view: &View, job: &st
             );
             draft.progressing(Phase::Running, trouble.reason.name(), &message);
         }
-        None => draft.progressing(Phase::Running, "Running", "the runner's pod is starting"),
+        None => draft.progressing(Phase::Running, "Running", STARTING),
     }
     Next::look_again()
 }

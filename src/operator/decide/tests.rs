@@ -21,7 +21,7 @@ fn now() -> Timestamp {
     "2026-11-24T00:10:00Z".parse().unwrap()
 }
 
-fn object<T: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: serde_json::Value) -> T {
+fn object<T: serde::de::DeserializeOwned>(kind: &str, name: &str, spec: &serde_json::Value) -> T {
     let object = serde_json::json!({
         "apiVersion": "reinstate.dev/v1alpha1", "kind": kind,
         "metadata": {"name": name, "namespace": "ns", "uid": name, "generation": 1}, "spec": spec,
@@ -33,10 +33,10 @@ fn resolved(restore: &DatabaseRestore) -> Result<Resolved, Vec<Problem>> {
     let connection: DatabaseConnection = object(
         "DatabaseConnection",
         "app",
-        serde_json::json!({"engine": "SQLite", "sqlite": {"claimName": "data", "path": "app.db"}}),
+        &serde_json::json!({"engine": "SQLite", "sqlite": {"claimName": "data", "path": "app.db"}}),
     );
     let storage: BackupStorage =
-        object("BackupStorage", "backups", serde_json::json!({"volume": {"claimName": "backups"}}));
+        object("BackupStorage", "backups", &serde_json::json!({"volume": {"claimName": "backups"}}));
     let objects =
         Objects { storages: vec![storage], connections: vec![connection.clone()], profiles: vec![] };
     let plan = resolve(restore, &objects)?;
@@ -246,37 +246,34 @@ fn only_an_untouched_attempt_with_a_retryable_reason_is_retried() {
 
 #[test]
 fn what_holds_the_start_is_said_and_starts_nothing() {
-    let change = |change: fn(&mut DatabaseRestore)| {
-        let mut restore = restore();
-        change(&mut restore);
-        restore
-    };
-    let taken = Place::Taken { by: "ns/other".into() };
+    type Change = fn(&mut DatabaseRestore);
+    let taken = || Place::Taken { by: "ns/other".into() };
     let full = Load { all: 3, here: 1, limit_all: 3, limit_here: 0 };
-    for (restore, view, phase, reason) in [
-        (change(|it| it.spec.suspend = true), View::default(), "Suspended", "Suspended"),
-        (change(|it| it.spec.cancel = true), View::default(), "Cancelled", "Cancelled"),
-        (restore(), View { place: taken, ..View::default() }, "WaitingForTarget", "WaitingForTarget"),
+    let none = Load::default();
+    let cases: [(Change, Place, Load, &str, &str); 6] = [
+        (|it| it.spec.suspend = true, Place::Free, none, "Suspended", "Suspended"),
+        (|it| it.spec.cancel = true, Place::Free, none, "Cancelled", "Cancelled"),
+        (|_| {}, taken(), none, "WaitingForTarget", "WaitingForTarget"),
+        (|_| {}, Place::Free, full, "Pending", "ConcurrencyLimit"),
         (
-            restore(),
-            View { place: Place::Free, load: full, ..View::default() },
-            "Pending",
-            "ConcurrencyLimit",
-        ),
-        (
-            change(|it| it.spec.backup.storage_ref.name = "gone".into()),
-            View::default(),
+            |it| it.spec.backup.storage_ref.name = "gone".into(),
+            Place::Free,
+            none,
             "Pending",
             "ReferenceNotFound",
         ),
         (
-            change(|it| it.spec.starting_deadline = "5m".parse().unwrap()),
-            View { place: Place::Free, ..View::default() },
+            |it| it.spec.starting_deadline = "5m".parse().unwrap(),
+            Place::Free,
+            none,
             "Failed",
             "StartingDeadlineExceeded",
         ),
-    ] {
-        let decision = run(&restore, &view);
+    ];
+    for (change, place, load, phase, reason) in cases {
+        let mut restore = restore();
+        change(&mut restore);
+        let decision = run(&restore, &View { place, load, ..View::default() });
         assert_eq!(format!("{:?}", decision.status.phase.unwrap()), phase);
         assert_eq!(ready(&decision).1, reason);
         assert!(decision.status.attempts.is_empty() && decision.commands.is_empty(), "{reason}");
@@ -315,19 +312,92 @@ fn a_container_that_does_not_start_is_explained_and_given_up_in_time() {
     let waiting = Warning { reason: "ImagePullBackOff".into(), message: "no such image".into() };
     let pod = Pod { name: "p".into(), container: Container::Waiting(waiting), ..Pod::default() };
     let view = View { job: job(JobFacts::default()), pods: vec![pod.clone()], ..View::default() };
-    let restore = with(vec![attempt(Some("j1"))]);
+    let mut restore = with(vec![attempt(Some("j1"))]);
     assert_eq!(ready(&run(&restore, &view)), ("Unknown".into(), "ImagePullFailed".into()));
 
     let late: Timestamp = "2026-11-24T00:25:00Z".parse().unwrap();
     let stop = decide(&restore, &resolved(&restore), &view, late);
     assert_eq!(stop.commands, [Command::Suspend("j1".into())]);
+    assert_eq!(ready(&stop), ("Unknown".into(), "ImagePullFailed".into()), "it is still the reason");
 
-    let suspended = job(JobFacts { suspended: true, ..JobFacts::default() });
-    let deleted = Pod { is_terminal: true, deleting: Some(late), is_kept: true, ..pod };
-    let view = View { job: suspended, pods: vec![deleted], ..View::default() };
-    let end = decide(&restore, &resolved(&restore), &view, late);
-    assert_eq!(ready(&end), ("False".into(), "ImagePullFailed".into()));
-    assert_eq!(says(&end, "TargetModified").unwrap(), "False");
+    // The kubelet forgets why the container waited, and a suspended Job may forget when it began.
+    restore.status = Some(stop.status);
+    let suspended = JobFacts { uid: "j1".into(), suspended: true, is_idle: true, ..JobFacts::default() };
+    let deleted =
+        Pod { is_terminal: true, deleting: Some(late), is_kept: true, container: Container::Created, ..pod };
+    for pods in [vec![deleted], vec![]] {
+        let view = View { job: Job::There(suspended.clone()), pods, ..View::default() };
+        let end = decide(&restore, &resolved(&restore), &view, late);
+        assert_eq!(ready(&end), ("False".into(), "ImagePullFailed".into()), "{view:?}");
+        assert_eq!(says(&end, "TargetModified").unwrap(), "False");
+        assert!(end.status.failure.unwrap().message.ends_with("it was waited for 15m"));
+    }
+}
+
+#[test]
+fn a_container_of_which_nobody_says_why_it_does_not_start_is_given_up_too() {
+    let mut restore = with(vec![attempt(Some("j1"))]);
+    let view = View { job: job(JobFacts::default()), ..View::default() };
+    let late: Timestamp = "2026-11-24T00:25:00Z".parse().unwrap();
+    let stop = decide(&restore, &resolved(&restore), &view, late);
+    assert_eq!(stop.commands, [Command::Suspend("j1".into())]);
+    restore.status = Some(stop.status);
+    let idle = job(JobFacts { suspended: true, is_idle: true, ..JobFacts::default() });
+    let end = decide(&restore, &resolved(&restore), &View { job: idle, ..View::default() }, late);
+    assert_eq!(ready(&end), ("False".into(), "StartTimeout".into()));
+    assert_eq!(end.status.failure.unwrap().message, "the runner did not start within 15m");
+}
+
+#[test]
+fn a_pod_that_went_with_its_node_before_it_was_seen_to_start_may_have_written() {
+    let taken = |reason: &str| Pod {
+        name: "p".into(),
+        is_terminal: true,
+        disruption: Some(Warning { reason: reason.into(), message: "words".into() }),
+        ..Pod::default()
+    };
+    for (reason, expected, modified) in
+        [("EvictionByEvictionAPI", "Evicted", "False"), ("DeletionByPodGC", "NodeLost", "Unknown")]
+    {
+        let mut restore = with(vec![attempt(Some("j1"))]);
+        restore.spec.retries = 0;
+        let view = View { job: job(JobFacts::default()), pods: vec![taken(reason)], ..View::default() };
+        let end = run(&restore, &view);
+        assert_eq!(ready(&end), ("False".into(), expected.into()), "{reason}");
+        assert_eq!(says(&end, "TargetModified").unwrap(), modified, "{reason}");
+    }
+}
+
+#[test]
+fn a_run_whose_job_was_deleted_says_so() {
+    let journal = [verdict(Outcome::Failed, TargetModified::False, Some(Reason::Interrupted))];
+    let pod = Pod { deleting: Some(now()), ..over(&journal, "Error", 30) };
+    let mut restore = with(vec![attempt(Some("j1"))]);
+    restore.spec.retries = 0;
+    let end = run(&restore, &View { job: Job::Missing, pods: vec![pod], ..View::default() });
+    assert_eq!(ready(&end), ("False".into(), "Evicted".into()));
+    assert!(end.status.failure.unwrap().message.contains("Job r-job was deleted"));
+}
+
+#[test]
+fn a_missing_secret_is_waited_for_and_then_a_person_is_asked() {
+    let mut restore = with(vec![ended("Failed", "SecretMissing", Truth::False); 4]);
+    let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+    let attempts = &mut restore.status.as_mut().unwrap().attempts;
+    for (attempt, end) in attempts.iter_mut().zip(["00:08:30", "00:08:40", "00:09:00", "00:09:50"]) {
+        attempt.completion_time = Some(Time(at(&format!("2026-11-24T{end}Z"))));
+    }
+    // The next attempt is due at 00:11:10, but a person shall hear of it two minutes after the first.
+    let early = run(&restore, &View::default());
+    assert_eq!(says(&early, "Stalled"), None);
+    assert_eq!(early.again.unwrap().as_secs(), 30);
+    let late = decide(&restore, &resolved(&restore), &View::default(), at("2026-11-24T00:10:30Z"));
+    assert_eq!(says(&late, "Stalled").unwrap(), "True");
+    assert_eq!(late.again.unwrap().as_secs(), 40);
+    // Each of these attempts says the same: their Jobs are not kept for long.
+    let view = View { job: job(JobFacts { complete: true, ..JobFacts::default() }), ..View::default() };
+    let put_away = decide(&restore, &resolved(&restore), &view, at("2026-11-24T00:10:30Z"));
+    assert!(put_away.commands.contains(&Command::SetTtl("j1".into(), 600)), "{:?}", put_away.commands);
 }
 
 #[test]

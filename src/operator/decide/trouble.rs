@@ -14,7 +14,7 @@ pub(super) struct Trouble {
 pub(super) fn explain(view: &View, job: &str) -> Option<Trouble> {
     let Some(pod) = view.pods.iter().find(|pod| pod.deleting.is_none()) else {
         let failed = view.troubles.iter().find(|it| it.reason == "FailedCreate")?;
-        let message = format!("Job {job} cannot create its pod: {}", failed.message);
+        let message = format!("Job {job} cannot create its pod: {}", cause(&failed.message));
         return Some(Trouble { reason: refusal(&failed.message), message });
     };
     if let Container::Waiting(waiting) = &pod.container
@@ -25,6 +25,7 @@ pub(super) fn explain(view: &View, job: &str) -> Option<Trouble> {
     if let Some(words) = &pod.unschedulable {
         let reason =
             if words.contains("ReadWriteOncePod") { Reason::VolumeInUse } else { Reason::Unschedulable };
+        let words = words.trim_end_matches('.');
         return Some(Trouble { reason, message: format!("pod {} cannot be scheduled: {words}", pod.name) });
     }
     let volume =
@@ -35,7 +36,13 @@ pub(super) fn explain(view: &View, job: &str) -> Option<Trouble> {
 }
 
 fn sentence(pod: &Pod, warning: &Warning) -> String {
-    format!("pod {}: {}: {}", pod.name, warning.reason, warning.message)
+    format!("pod {}: {}: {}", pod.name, warning.reason, warning.message.trim_end_matches('.'))
+}
+
+/// Why a pod was refused, without the name that it would have had: each try has another one.
+fn cause(message: &str) -> &str {
+    let words = message.split_once("\" is forbidden: ").map_or(message, |(_, words)| words);
+    words.trim_start_matches("Error creating: ").trim_end_matches('.')
 }
 
 /// Why a pod was refused when it was to be created.
@@ -72,6 +79,20 @@ mod tests {
 
     fn warning(reason: &str, message: &str) -> Warning {
         Warning { reason: reason.into(), message: message.into() }
+    }
+
+    #[test]
+    fn a_refused_pod_has_no_name_so_that_each_try_is_told_in_the_same_words() {
+        for (message, expected) in [
+            (r#"Error creating: pods "j-x66xp" is forbidden: exceeded quota: none"#, "exceeded quota: none"),
+            (
+                r#"Error creating: admission webhook "a.example" denied the request: no."#,
+                r#"admission webhook "a.example" denied the request: no"#,
+            ),
+            ("something else", "something else"),
+        ] {
+            assert_eq!(cause(message), expected);
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::operator::view::{Container, Pod, Warning};
 use crate::reason::Reason;
 use crate::report::{Outcome, RestoreReport, TargetModified};
 
+/// Reason of the disruption of a pod whose node was removed from the cluster.
+const NODE_GONE: &str = "DeletionByPodGC";
+
 /// The end of an attempt.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -33,6 +36,10 @@ pub(super) struct Why<'a> {
     pub(super) abort: Option<Abort>,
     /// The Job controller has ended it: its reason.
     pub(super) job: Option<&'a Warning>,
+    /// The name of its Job, which is gone.
+    pub(super) lost: Option<&'a str>,
+    /// What kept its container from starting.
+    pub(super) trouble: Option<&'a Trouble>,
 }
 
 impl Ended {
@@ -64,18 +71,24 @@ pub(super) fn aborted_before_start(abort: Abort) -> Ended {
 }
 
 /// The end of a run that was stopped from here before its container started.
-pub(super) fn without_start(abort: Abort, trouble: Option<Trouble>, restore: &DatabaseRestore) -> Ended {
+pub(super) fn without_start(abort: Abort, trouble: Option<&Trouble>, restore: &DatabaseRestore) -> Ended {
     match (abort, trouble) {
-        (Abort::StartTimeout, Some(trouble)) => {
+        (Abort::StartTimeout, Some(trouble)) if trouble.reason != Reason::StartTimeout => {
             let message = format!("{}; it was waited for {}", trouble.message, restore.spec.start_timeout);
             Ended::untouched(trouble.reason, message)
         }
-        (Abort::StartTimeout, None) => {
-            let message = format!("the runner did not start within {}", restore.spec.start_timeout);
-            Ended::untouched(Reason::StartTimeout, message)
+        (Abort::StartTimeout, _) => {
+            let Trouble { reason, message } = start_timeout(restore);
+            Ended::untouched(reason, message)
         }
         (Abort::Deleted | Abort::Cancelled, _) => aborted_before_start(abort),
     }
+}
+
+/// A container that does not start, and nobody says why.
+pub(super) fn start_timeout(restore: &DatabaseRestore) -> Trouble {
+    let message = format!("the runner did not start within {}", restore.spec.start_timeout);
+    Trouble { reason: Reason::StartTimeout, message }
 }
 
 /// The end of a run that the Job controller has ended before there was a pod.
@@ -101,14 +114,14 @@ pub(super) fn of_pod(pod: &Pod, restore: &DatabaseRestore, attempt: &Attempt, wh
 
 fn never_started(pod: &Pod, restore: &DatabaseRestore, why: Why<'_>) -> Ended {
     if let Some(abort) = why.abort {
-        let view = crate::operator::view::View {
-            pods: vec![Pod { deleting: None, ..pod.clone() }],
-            ..Default::default()
-        };
-        return without_start(abort, super::trouble::explain(&view, ""), restore);
+        return without_start(abort, why.trouble, restore);
     }
-    let cause =
-        pod.disruption.as_ref().map(|it| format!(": {}: {}", it.reason, it.message)).unwrap_or_default();
+    let disruption = pod.disruption.as_ref();
+    let cause = disruption.map(|it| format!(": {}: {}", it.reason, it.message)).unwrap_or_default();
+    if disruption.is_some_and(|it| it.reason == NODE_GONE) {
+        // No kubelet has said that it never started: the node took its last word along.
+        return Ended::unknown(Reason::NodeLost, format!("pod {} is gone with its node{cause}", pod.name));
+    }
     Ended::untouched(
         Reason::Evicted,
         format!("pod {} was taken away before the run started{cause}", pod.name),
@@ -124,7 +137,7 @@ fn told(pod: &Pod, report: RestoreReport, touched: TargetModified, why: Why<'_>)
         && failure.reason == Reason::Interrupted.name()
         && let Some((reason, message)) = why_interrupted(pod, why)
     {
-        failure.reason = reason.name().to_owned();
+        reason.name().clone_into(&mut failure.reason);
         failure.hint = Some(reason.hint().to_owned());
         failure.retryable = reason.is_retryable();
         failure.message = format!("{}: {message}", failure.message);
@@ -151,6 +164,9 @@ fn why_interrupted(pod: &Pod, why: Why<'_>) -> Option<(Reason, String)> {
     }
     if let Some(cause) = &pod.disruption {
         return Some((Reason::Evicted, format!("pod {}: {}: {}", pod.name, cause.reason, cause.message)));
+    }
+    if let Some(job) = why.lost {
+        return Some((Reason::Evicted, format!("Job {job} was deleted, and pod {} with it", pod.name)));
     }
     pod.deleting.map(|_| (Reason::Evicted, format!("pod {} was deleted", pod.name)))
 }

@@ -9,6 +9,9 @@ use crate::operator::names::{FINALIZER_JOURNAL, has_finalizer};
 use crate::operator::view::{Container, Job, JobFacts, Pod, Warning};
 use crate::plan::pod as places;
 
+/// A kubelet's reason where the runtime knows nothing of a container.
+const STATUS_UNKNOWN: &str = "ContainerStatusUnknown";
+
 /// Facts of a Job of the name that the attempt has.
 pub(super) fn job(job: &ApiJob, restore: &DatabaseRestore) -> Job {
     let owner = job.owner_references().iter().any(|it| Some(&it.uid) == restore.metadata.uid.as_ref());
@@ -83,7 +86,14 @@ fn warning(condition: &PodCondition) -> Warning {
 }
 
 fn state(status: &ContainerStatus) -> Container {
+    let never_made = status.container_id.as_deref().unwrap_or_default().is_empty();
     match status.state.clone().unwrap_or_default() {
+        // So a kubelet ends a container that it had never made, because its pod is deleted.
+        ContainerState { terminated: Some(ended), .. }
+            if never_made && ended.reason.as_deref() == Some(STATUS_UNKNOWN) =>
+        {
+            Container::Created
+        }
         ContainerState { terminated: Some(ended), .. } => Container::Ended {
             code: ended.exit_code,
             reason: ended.reason.unwrap_or_default(),
@@ -95,5 +105,27 @@ fn state(status: &ContainerStatus) -> Container {
             message: waiting.message.unwrap_or_default(),
         }),
         _ => Container::Created,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_was_never_made_has_not_ended() {
+        let status = |id: &str, reason: &str| {
+            let json = serde_json::json!({
+                "name": places::CONTAINER, "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "containerID": id,
+                "state": {"terminated": {"exitCode": 137, "reason": reason, "message": "words"}},
+            });
+            state(&serde_json::from_value(json).unwrap())
+        };
+        let ended =
+            |reason: &str| Container::Ended { code: 137, reason: reason.into(), journal: "words".into() };
+        assert_eq!(status("", STATUS_UNKNOWN), Container::Created);
+        assert_eq!(status("containerd://a", STATUS_UNKNOWN), ended(STATUS_UNKNOWN), "it may have run");
+        assert_eq!(status("", "Error"), ended("Error"));
     }
 }

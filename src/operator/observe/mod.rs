@@ -54,7 +54,12 @@ pub async fn observe(
         view.pods = listed_pods(context, restore, attempt).await?;
     }
     if let Job::There(job) = &view.job {
-        view.troubles = troubles(context, restore, (job, &view.pods), now).await?;
+        if has_patience(restore, job, now) {
+            // A claim is still being bound, a node is still being made.
+            view.pods.iter_mut().for_each(|pod| pod.unschedulable = None);
+        } else {
+            view.troubles = troubles(context, restore, job, &view.pods).await?;
+        }
         view.progress = asked(restore, job, &view.pods, now).await;
     }
     Ok(view)
@@ -62,6 +67,11 @@ pub async fn observe(
 
 fn namespace(restore: &DatabaseRestore) -> String {
     restore.namespace().unwrap_or_default()
+}
+
+/// Whether the run is to end.
+fn is_stopped(restore: &DatabaseRestore) -> bool {
+    restore.spec.cancel || restore.metadata.deletion_timestamp.is_some()
 }
 
 async fn job(context: &Context, restore: &DatabaseRestore, attempt: &Attempt, active: bool) -> Result<Job> {
@@ -72,6 +82,11 @@ async fn job(context: &Context, restore: &DatabaseRestore, attempt: &Attempt, ac
     }
     if !active {
         return Ok(Job::Unknown);
+    }
+    let exists = context.shared.done.is_recent(&super::apply::exists(restore));
+    if attempt.job_uid.is_none() && !is_stopped(restore) && !exists {
+        // If it is there after all, its creation says so.
+        return Ok(Job::Missing);
     }
     // SAFETY OF RESTORE: a cache that lags must not make a Job that exists look gone.
     let api: Api<ApiJob> = Api::namespaced(context.shared.client.clone(), &namespace);
@@ -123,15 +138,20 @@ async fn listed_pods(context: &Context, restore: &DatabaseRestore, attempt: &Att
     Ok(found.items.iter().map(|pod| facts::pod(pod, attempt.job_uid.as_deref())).collect())
 }
 
+/// Whether it is too early to ask why a container does not start.
+fn has_patience(restore: &DatabaseRestore, job: &JobFacts, now: Timestamp) -> bool {
+    let limit = SignedDuration::try_from(restore.spec.start_timeout.get()).unwrap_or(SignedDuration::MAX);
+    job.start_time.is_none_or(|start| now.duration_since(start) < PATIENCE.min(limit))
+}
+
 /// The cluster's warnings about a container that does not start.
 async fn troubles(
     context: &Context,
     restore: &DatabaseRestore,
-    (job, pods): (&JobFacts, &[Pod]),
-    now: Timestamp,
+    job: &JobFacts,
+    pods: &[Pod],
 ) -> Result<Vec<Warning>> {
-    let waited = job.start_time.is_some_and(|start| now.duration_since(start) >= PATIENCE);
-    if job.suspended || !waited || pods.iter().any(Pod::has_started) {
+    if job.suspended || pods.iter().any(Pod::has_started) {
         return Ok(Vec::new());
     }
     let uid = pods.first().map_or(job.uid.as_str(), |pod| pod.uid.as_str());

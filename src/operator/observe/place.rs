@@ -85,16 +85,22 @@ pub(crate) fn is_gone(context: &Context, holder: &Holder) -> bool {
     over && pod.is_none()
 }
 
-/// Whether one that is ahead still waits, and would start if it could.
+/// Whether one that is ahead still waits for the place.
 fn waits(context: &Context, holder: &Holder) -> bool {
-    context.shared.restore_of(holder).is_some_and(|restore| {
-        let status = restore.status.as_ref();
-        !is_ended(status)
-            && !is_active(status)
-            && !restore.spec.suspend
-            && !restore.spec.cancel
-            && restore.metadata.deletion_timestamp.is_none()
-    })
+    context.shared.restore_of(holder).is_some_and(|restore| wants_place(&restore))
+}
+
+/// Whether a restore would start if it got a place. One that waits for a person, a Secret or its next
+/// attempt lets the others go first.
+fn wants_place(restore: &DatabaseRestore) -> bool {
+    let status = restore.status.as_ref();
+    let ready = status.and_then(|status| status.conditions.iter().find(|it| it.type_ == "Ready"));
+    !is_ended(status)
+        && !is_active(status)
+        && !restore.spec.suspend
+        && !restore.spec.cancel
+        && restore.metadata.deletion_timestamp.is_none()
+        && ready.is_none_or(|ready| matches!(ready.reason.as_str(), "WaitingForTarget" | "Pending"))
 }
 
 /// The runs of others that are under way; counted only where there is a limit.
@@ -108,4 +114,43 @@ pub(super) fn load(context: &Context, restore: &DatabaseRestore) -> Load {
     let all = context.shared.restores(|it| is_active(it.status.as_ref()));
     let here: Vec<_> = all.iter().filter(|it| it.namespace() == restore.namespace()).cloned().collect();
     Load { all: under_way(&all, uid), here: under_way(&here, uid), limit_all, limit_here }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+    use super::*;
+    use crate::api::restore::RestoreStatus;
+
+    #[test]
+    fn one_that_waits_for_something_else_is_in_nobodys_way() {
+        for (reason, expected) in [
+            (None, true),
+            (Some("Pending"), true),
+            (Some("WaitingForTarget"), true),
+            (Some("ConfirmationRequired"), false),
+            (Some("PlanChanged"), false),
+            (Some("SecretMissing"), false),
+            (Some("ReferenceNotFound"), false),
+            (Some("Holding"), false),
+            (Some("TargetLocked"), false),
+        ] {
+            let mut restore = crate::operator::test_support::restore("r", "u");
+            restore.status = reason.map(|reason| RestoreStatus {
+                conditions: vec![Condition {
+                    type_: "Ready".into(),
+                    status: "Unknown".into(),
+                    reason: reason.into(),
+                    message: String::new(),
+                    observed_generation: None,
+                    last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+                }],
+                ..RestoreStatus::default()
+            });
+            assert_eq!(wants_place(&restore), expected, "{reason:?}");
+            restore.spec.suspend = true;
+            assert!(!wants_place(&restore), "{reason:?}");
+        }
+    }
 }

@@ -87,8 +87,11 @@ pub struct Survey {
     pub version: Option<String>,
     /// What will be done.
     pub action: Action,
-    /// What identifies the target as it was seen; another value at the switch is `TargetChanged`.
-    pub identity: String,
+    /// What identifies the target for a person's decision: it stays the same while applications go on
+    /// writing, and on every node; another value is `PlanChanged`.
+    pub plan_identity: String,
+    /// What the target's server calls itself, where it has such a thing.
+    pub server_identity: Option<String>,
 }
 
 /// What the full preflight found beside obstacles (those are faults).
@@ -160,7 +163,29 @@ pub trait Engine: Send {
     /// Compares what was loaded with the inventory.
     fn verify(&mut self, incoming: &DatabaseEntry) -> Result<Verified>;
 
-    /// Puts the loaded database in the place of the old one; `touch`es the journal first.
+    /// Runs one statement that only reads in the loaded database; a fault unless it answers true. The
+    /// fault's message goes on from "query 1 of the manifest".
+    fn query(&mut self, sql: &str) -> Result<()>;
+
+    /// Leaves the verified load beside the target under a name that no other run removes; gives back
+    /// the name, in which a digest of the load stands.
+    fn hold(&mut self) -> Result<String>;
+
+    /// Takes up what [`Engine::hold`] of an earlier run has left, if it is still what was verified,
+    /// and counts it. It stays as it is until the switch is done.
+    fn take_up(&mut self, held: &str) -> Result<Verified>;
+
+    /// Looks at a kept previous database, which may then be loaded like a backup.
+    fn examine_previous(&mut self, name: &str) -> Result<DatabaseEntry>;
+
+    /// Loads a kept previous database, which stays as it is.
+    fn load_previous(&mut self, name: &str, incoming: &DatabaseEntry) -> Result<()>;
+
+    /// Removes what dead runs left beside the target, the load `held`, and kept previous data whose
+    /// time is over at `now`; gives back what was removed.
+    fn clear(&mut self, held: Option<&str>, now: Timestamp) -> Result<Vec<String>>;
+
+    /// Puts the loaded database in the place of the old one; tells the journal first.
     fn switch(&mut self) -> Result<Option<Previous>>;
 
     /// What a person should know of the switch that just was; empty before it.

@@ -27,7 +27,7 @@ use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::journal::{Journal, JournalFile};
 use crate::runner::keyring;
 use crate::runner::run::open::{self, Mounts};
-use crate::runner::run::{self, Parts};
+use crate::runner::run::{self, Errand, Parts, Source};
 
 pub use secrets::FolderSecrets;
 
@@ -115,10 +115,17 @@ fn start(pod: &Pod, order: &Order, context: &Context) -> Result<RestoreReport> {
     let plan = &order.plan;
     let secrets = FolderSecrets::new(pod.at(pod::SECRETS_FOLDER));
     let mounts = mounts(plan, &pod.at(pod::CLAIMS_FOLDER))?;
-    let keys = keyring::from_plan(&plan.keys, plan.backup.profile.as_deref(), &secrets)?;
-    let store = open::store(plan, &secrets, &mounts)?;
+    let Order { task, pinned, held, .. } = order.clone();
+    let errand = Errand { task, pinned, held };
+    let source = if errand.needs_source() {
+        let keys = keyring::from_plan(&plan.keys, plan.backup.profile.as_deref(), &secrets)?;
+        Some(Source { store: open::store(plan, &secrets, &mounts)?, keys })
+    } else {
+        None
+    };
     let engine = open::engine(plan, &mounts, pod.now, context)?;
-    let parts = Parts { store, keys, engine, ask: &mut |_| false, now: pod.now, context: context.clone() };
+    let context = context.clone();
+    let parts = Parts { source, engine, ask: &mut |_| false, now: pod.now, errand, context };
     let mut report = run::run(plan, parts);
     if let (Some(target), Some(place)) = (&mut report.target, open::place(plan, &mounts)) {
         target.place = place;

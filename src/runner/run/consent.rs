@@ -80,7 +80,8 @@ mod tests {
             holds,
             version: None,
             action: Action::Swap,
-            identity: String::new(),
+            plan_identity: String::new(),
+            server_identity: None,
         };
         let full = || survey(Some(Holds { tables: Some(2), rows_estimate: None, bytes: 9 }));
         let overwrite = |confirm: &[&str], until: Option<&str>, plan: Option<&str>| OverwritePlan {

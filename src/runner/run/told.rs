@@ -1,12 +1,13 @@
 //! What a report says of a fault and of a proven backup.
 
+use crate::plan::Pinned;
 use crate::reason::Reason;
 use crate::report::{BackupReport, FailureReport};
 use crate::runner::engine::Survey;
-use crate::runner::fault::{Fault, Stage};
+use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::meter::sha256;
 use crate::runner::read::Examined;
-use crate::runner::source::{Artifact, ObjectStat};
+use crate::runner::source::Artifact;
 
 /// The report's words for a fault.
 pub fn failure(fault: &Fault) -> FailureReport {
@@ -33,8 +34,8 @@ pub fn backup_report(examined: &Examined) -> BackupReport {
         path: examined.artifact.path.clone(),
         storage: examined.artifact.store.describe(),
         size: examined.size,
-        etag: None,
-        version_id: None,
+        etag: Some(examined.pin.etag()),
+        version_id: examined.pin.version().map(str::to_owned),
         sha256: examined.stored_sha256.map(hex::encode),
         proof: examined.proof.map(|proof| format!("{proof:?}")),
         timestamp: examined.timestamp(),
@@ -60,17 +61,91 @@ pub(super) fn no_database() -> Fault {
     Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, "there is no database in the backup")
 }
 
-/// What identifies a plan: the pinned backup, the target as it was seen, and what would be done.
-pub(super) fn plan_token(
-    artifact: &Artifact,
-    stat: Option<&ObjectStat>,
-    survey: &Survey,
-    references: &str,
-) -> String {
-    let pin = stat.map(|stat| &stat.pin);
-    let text = format!(
-        "{} {pin:?} {} {} {:?} {references}",
-        artifact.path, survey.target, survey.identity, survey.action
+/// The fault for a query of the manifest that did not answer true.
+pub(super) fn unanswered(number: usize, fault: Fault) -> Fault {
+    Fault { message: format!("query {number} of the manifest {}", fault.message), ..fault }
+}
+
+/// `SourceChanged` where the backup is not the one that an earlier attempt has looked at.
+pub(super) fn check_pinned(pinned: &Pinned, found: &Pinned, artifact: &Artifact) -> Result<()> {
+    if pinned == found {
+        return Ok(());
+    }
+    let words = |it: &Pinned| {
+        let part = |what: &str, it: &Option<String>| {
+            it.as_ref().map_or_else(String::new, |it| format!(", {what} {it}"))
+        };
+        format!("{} bytes{}{}", it.size, part("etag", &it.etag), part("version", &it.version_id))
+    };
+    let message = format!(
+        "{} is not the backup that an earlier attempt has looked at: it has {}, that had {}",
+        artifact.describe(),
+        words(found),
+        words(pinned)
     );
+    Err(Fault::new(Stage::Resolve, Reason::SourceChanged, message))
+}
+
+/// What identifies a plan: the pinned backup, the database that it goes to, and what would be done.
+/// The same on every node and while applications write; see [`Survey::plan_identity`].
+pub(super) fn plan_token(backup: Option<&Pinned>, survey: &Survey, references: &str) -> String {
+    let Survey { target, plan_identity, action, .. } = survey;
+    let text = format!("{backup:?} {target} {plan_identity} {action:?} {references}");
     hex::encode(sha256(text.as_bytes()).get(..8).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::runner::engine::Action;
+    use crate::runner::source::Folder;
+
+    fn pinned() -> Pinned {
+        Pinned { path: "a".into(), size: 1, etag: Some("e".into()), version_id: None }
+    }
+
+    #[test]
+    fn another_backup_at_the_same_path_is_a_changed_source() {
+        let artifact = Artifact { store: Arc::new(Folder::new("/backups")), path: "a".into() };
+        for (found, same) in [
+            (pinned(), true),
+            (Pinned { size: 2, ..pinned() }, false),
+            (Pinned { etag: Some("f".into()), ..pinned() }, false),
+            (Pinned { etag: None, ..pinned() }, false),
+            (Pinned { version_id: Some("v".into()), ..pinned() }, false),
+        ] {
+            let checked = check_pinned(&pinned(), &found, &artifact).map_err(|fault| fault.reason);
+            assert_eq!(checked, if same { Ok(()) } else { Err(Reason::SourceChanged) }, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_names_backup_target_action_and_references() {
+        let survey = || Survey {
+            target: "app.db".into(),
+            holds: None,
+            version: None,
+            action: Action::Swap,
+            plan_identity: "file 1".into(),
+            server_identity: None,
+        };
+        let token = plan_token(Some(&pinned()), &survey(), "r");
+        assert_eq!(token.len(), 16);
+        assert_eq!(
+            plan_token(Some(&pinned()), &Survey { version: Some("3".into()), ..survey() }, "r"),
+            token
+        );
+        for other in [
+            plan_token(None, &survey(), "r"),
+            plan_token(Some(&Pinned { etag: None, ..pinned() }), &survey(), "r"),
+            plan_token(Some(&pinned()), &Survey { target: "b.db".into(), ..survey() }, "r"),
+            plan_token(Some(&pinned()), &Survey { plan_identity: "file 2".into(), ..survey() }, "r"),
+            plan_token(Some(&pinned()), &Survey { action: Action::Create, ..survey() }, "r"),
+            plan_token(Some(&pinned()), &survey(), "s"),
+        ] {
+            assert_ne!(other, token);
+        }
+    }
 }

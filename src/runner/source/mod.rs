@@ -45,11 +45,12 @@ pub enum Pin {
 }
 
 impl Pin {
-    /// The entity tag, where there is one.
-    pub fn etag(&self) -> Option<&str> {
+    /// The entity tag; for a file it is made as web servers do. Device and inode are no part of it:
+    /// the same volume may have others on another node.
+    pub fn etag(&self) -> String {
         match self {
-            Self::File { .. } => None,
-            Self::Object { etag, .. } => Some(etag),
+            Self::File { modified, size, .. } => format!("{modified:x}-{size:x}"),
+            Self::Object { etag, .. } => etag.clone(),
         }
     }
 

@@ -49,7 +49,9 @@ impl Cluster {
     fn reach() -> Result<Self, String> {
         if let Some(kubeconfig) = environment("KUBECONFIG") {
             println!("the cluster is that of KUBECONFIG={kubeconfig}");
-            return Self::connect(None, kubeconfig.into());
+            let cluster = Self::connect(None, kubeconfig.into())?;
+            cluster.define()?;
+            return Ok(cluster);
         }
         let folder = environment("REINSTATE_TEST_CLUSTER")
             .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster"), PathBuf::from);
@@ -59,7 +61,24 @@ impl Cluster {
         load_images(&folder)?;
         enter(&folder)?;
         let kubeconfig = folder.join("admin.kubeconfig");
-        Self::connect(Some(folder), kubeconfig)
+        let cluster = Self::connect(Some(folder), kubeconfig)?;
+        cluster.define()?;
+        Ok(cluster)
+    }
+
+    /// Makes the kinds known.
+    fn define(&self) -> Result<(), String> {
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+        for arguments in [
+            &["apply", "--server-side", "--force-conflicts", "-f", crds][..],
+            &["wait", "--for=condition=Established", "--timeout=60s", "-f", crds][..],
+        ] {
+            let ended = self.kubectl(arguments);
+            if ended.code != 0 {
+                return Err(format!("the kinds are not accepted: {}{}", ended.out, ended.err));
+            }
+        }
+        Ok(())
     }
 
     fn connect(folder: Option<PathBuf>, kubeconfig: PathBuf) -> Result<Self, String> {

@@ -9,9 +9,11 @@ mod cluster;
 mod namespace;
 pub(crate) mod operator;
 mod process;
+pub(crate) mod proxy;
 pub(crate) mod scene;
 pub(crate) mod sealed;
 mod storage;
+pub(crate) mod target;
 mod volume;
 
 use std::time::Duration;

@@ -14,8 +14,8 @@ pub(crate) const ACCOUNT: &str = "operator";
 /// A running operator.
 pub(crate) struct Operator {
     pub(crate) process: Process,
-    arguments: Vec<String>,
-    kubeconfig: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) kubeconfig: PathBuf,
 }
 
 impl Operator {
@@ -57,7 +57,8 @@ impl Operator {
     }
 }
 
-fn run(kubeconfig: &std::path::Path, arguments: &[String]) -> Process {
+/// Starts `reinstate` with the rights of `kubeconfig`.
+pub(crate) fn run(kubeconfig: &std::path::Path, arguments: &[String]) -> Process {
     Process::start(kubeconfig, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 

@@ -45,12 +45,12 @@ fn the_json_report_has_every_key_and_null_for_what_is_not_known() {
     );
     assert_eq!(
         keys(&report["backup"]),
-        "path storage size sha256 proof timestamp format compression encryption profile discovered engine \
-         engineVersion"
+        "path storage size etag versionID sha256 proof timestamp format compression encryption profile discovered \
+         engine engineVersion"
     );
     assert_eq!(
         keys(&report["target"]),
-        "summary engine version place planToken confirmationRequired space databases"
+        "summary engine version identity place planToken strategy confirmationRequired space databases held"
     );
     assert_eq!([&report["outcome"], &report["targetModified"]], ["Restored", "False"]);
     assert_eq!(report["target"]["place"], scene.target().to_str().unwrap());
@@ -124,16 +124,24 @@ fn old_rows() -> Vec<(String, i64)> {
 #[test]
 fn the_confirmed_plan_is_the_one_that_was_shown() {
     let scene = Scene::over_data("");
-    let shown = scene.run(&["-o", "json"]).expect(3, &[]).json();
-    let token = shown["target"]["planToken"].as_str().unwrap();
-    let spec = format!("  overwrite: {{confirm: [app.db], confirmedPlan: {token:?}}}");
-    scene.write(&[&restore("demo", BACKUP, &spec), &objects(), &keys()]);
+    let token = || {
+        let shown = scene.run(&["-o", "json"]).expect(3, &[]).json();
+        shown["target"]["planToken"].as_str().unwrap().to_owned()
+    };
+    let confirm = |token: &str| {
+        let spec = format!("  overwrite: {{confirm: [app.db], confirmedPlan: {token:?}}}");
+        scene.write(&[&restore("demo", BACKUP, &spec), &objects(), &keys()]);
+    };
+    let first = token();
+    // Another database under the name is another decision; its copy has a number of its own.
+    std::fs::copy(scene.target(), scene.data().join("other")).unwrap();
+    std::fs::rename(scene.data().join("other"), scene.target()).unwrap();
+    confirm(&first);
+    scene.run(&[]).expect(3, &["PlanChanged", "the confirmed plan is not the one of now", "confirmedPlan: "]);
+    let second = token();
+    confirm(&second);
+    // What applications write while a person decides changes nothing of it.
     Connection::open(scene.target()).unwrap().execute("INSERT INTO old VALUES (4)", []).unwrap();
-    scene.run(&[]).expect(3, &["the confirmed plan is not the one of now"]);
-    let shown = scene.run(&["-o", "json"]).expect(3, &[]).json();
-    let token = shown["target"]["planToken"].as_str().unwrap();
-    let spec = format!("  overwrite: {{confirm: [app.db], confirmedPlan: {token:?}}}");
-    scene.write(&[&restore("demo", BACKUP, &spec), &objects(), &keys()]);
     scene.run(&[]).expect(0, &["Restored"]);
 }
 

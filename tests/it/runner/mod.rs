@@ -2,6 +2,7 @@
 //! its log, its progress, its exit code.
 
 mod ends;
+mod holds;
 mod kills;
 mod orders;
 
@@ -11,7 +12,7 @@ use std::process::{Child, Stdio};
 
 use reinstate::cli::manifest::ManifestReader;
 use reinstate::journal::{Entry, LIMIT_BYTES, last};
-use reinstate::plan::{Order, PlanVersion, pod, resolve};
+use reinstate::plan::{Order, PlanVersion, Task, pod, resolve};
 use reinstate::report::RestoreReport;
 use serde_json::Value;
 
@@ -127,6 +128,7 @@ pub(super) fn order(documents: &[&str]) -> Order {
         uid: UID.into(),
         attempt: 1,
         nonce: "b4f1d2".into(),
+        task: Task::Restore,
         pinned: None,
         held: None,
         plan,

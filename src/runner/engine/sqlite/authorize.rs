@@ -98,7 +98,8 @@ const FUNCTIONS: &[&str] = &[
     "count",
 ];
 
-fn is_known_function(name: &str) -> bool {
+/// Whether a function reads nothing but its arguments and the clock.
+pub(super) fn is_known_function(name: &str) -> bool {
     let json = name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("json"));
     json || FUNCTIONS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }

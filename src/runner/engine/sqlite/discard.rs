@@ -1,7 +1,8 @@
 //! Files that runs leave beside a target: how to know them by name, and their removal.
 //!
 //! Only files of our own naming are ever removed, and of other runs only their shadows, while this
-//! run holds the target's lock, so that no run is alive behind them. Kept previous databases go when
+//! run holds the target's lock, so that no run is alive behind them. A held load waits for a person
+//! and goes only by its name. Kept previous databases go when
 //! the time in their name is over.
 
 use std::ffi::OsStr;
@@ -19,6 +20,8 @@ use crate::runner::journal::Touched;
 pub enum LeftoverKind {
     /// What a run loaded and did not put in place, or a part of it; of no use once the run is dead.
     Shadow,
+    /// What a run loaded and verified, and left for a person to switch to.
+    Held,
     /// A database that a run replaced and kept.
     Previous,
 }
@@ -28,7 +31,7 @@ pub enum LeftoverKind {
 pub struct Leftover {
     /// What it is.
     pub kind: LeftoverKind,
-    /// The run's id for a shadow, the label for a previous database.
+    /// The run's id for a shadow, that and a digest for a held load, the label for a previous database.
     pub label: String,
 }
 
@@ -40,6 +43,9 @@ pub fn leftover(target: &str, file: &str) -> Option<Leftover> {
         return found(LeftoverKind::Previous, label);
     }
     let rest = file.strip_prefix('.')?.strip_prefix(target)?.strip_prefix(".reinstate-")?;
+    if let Some(label) = rest.strip_suffix(".held") {
+        return found(LeftoverKind::Held, label);
+    }
     let rest = SIDE_SUFFIXES.iter().find_map(|suffix| rest.strip_suffix(suffix)).unwrap_or(rest);
     let run = rest.strip_suffix(".shadow").or_else(|| rest.strip_suffix(".part"))?;
     found(LeftoverKind::Shadow, run)
@@ -75,20 +81,18 @@ pub(super) fn notes(place: &Place) -> Vec<String> {
             LeftoverKind::Shadow => {
                 format!("a run that died left {name} ({bytes} bytes); it will be removed")
             }
+            LeftoverKind::Held => format!("a load waits in {name} ({bytes} bytes) to be switched to"),
             LeftoverKind::Previous => format!("a previous database is kept in {name} ({bytes} bytes)"),
         }
     };
     list(place).into_iter().map(note).collect()
 }
 
-/// Removes the shadows of dead runs; the caller holds the target's lock.
-pub(super) fn remove_dead(place: &Place) {
-    for (path, leftover) in list(place) {
-        if leftover.kind == LeftoverKind::Shadow {
-            // One that cannot be removed is told again by the next survey.
-            let _ = files::remove(&path);
-        }
-    }
+/// Removes the shadows of dead runs; the caller holds the target's lock. Gives back those that went;
+/// one that cannot be removed is told again by the next survey.
+pub(super) fn remove_dead(place: &Place) -> Vec<String> {
+    let all = list(place).into_iter().filter(|(_, found)| found.kind == LeftoverKind::Shadow);
+    all.filter(|(path, _)| files::remove(path).is_ok()).map(|(path, _)| path.display().to_string()).collect()
 }
 
 /// Between the time of the switch and the time of expiry in the label of a kept database.
@@ -152,6 +156,10 @@ mod tests {
             (".app.db.reinstate-r1.shadow-journal", shadow("r1")),
             (".app.db.reinstate-r1.part", shadow("r1")),
             ("app.db.reinstate-previous-2026-11-23T01:00:00Z", previous("2026-11-23T01:00:00Z")),
+            (
+                ".app.db.reinstate-r1-0f.held",
+                Some(Leftover { kind: LeftoverKind::Held, label: "r1-0f".into() }),
+            ),
             (".app.db.reinstate-lock", None),
             (".app.db.reinstate-.shadow", None),
             (".app.db2.reinstate-r1.shadow", None),

@@ -19,6 +19,8 @@ use crate::runner::fault::{Fault, Result, Stage};
 pub(super) const SIDE_SUFFIXES: [&str; 3] = ["-journal", "-wal", "-shm"];
 /// Longest file name in bytes: `NAME_MAX` of Linux.
 const NAME_LIMIT_BYTES: usize = 255;
+/// Hexadecimal digits of the digest in the name of a held load: 128 bits of its SHA-256.
+pub(super) const DIGEST_DIGITS: usize = 32;
 /// Attempts to lock a file that others remove and make anew.
 const LOCK_ATTEMPTS: u32 = 100;
 
@@ -48,6 +50,11 @@ impl Place {
     /// The file into which run `run_id` loads.
     pub(super) fn shadow(&self, run_id: &str) -> PathBuf {
         self.hidden(&format!("{}.shadow", name_part(run_id)))
+    }
+
+    /// What run `run_id` has loaded and left for a later switch; `digest` is of its content.
+    pub(super) fn held(&self, run_id: &str, digest: &str) -> PathBuf {
+        self.hidden(&format!("{}-{digest}.held", name_part(run_id)))
     }
 
     /// The copy of the previous database while it is made.
@@ -120,7 +127,11 @@ pub(super) fn place(root: &Path, path: &str) -> Result<Place> {
 
 /// Refuses a target beside whose name the names of this run's files would be too long.
 pub(super) fn check_names(place: &Place, run_id: &str, label: Option<&str>) -> Result<()> {
-    let names = [with_suffix(&place.shadow(run_id), "-journal"), place.previous(label.unwrap_or_default())];
+    let names = [
+        with_suffix(&place.shadow(run_id), "-journal"),
+        place.held(run_id, &"0".repeat(DIGEST_DIGITS)),
+        place.previous(label.unwrap_or_default()),
+    ];
     let longest = names.iter().filter_map(|path| path.file_name()).map(OsStr::len).max().unwrap_or(0);
     let excess = longest.saturating_sub(NAME_LIMIT_BYTES);
     if excess > 0 {
@@ -170,6 +181,13 @@ pub(super) fn may_write(path: &Path, folder: bool) -> io::Result<()> {
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     Ok(File::from(rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(0o600))?))
+}
+
+/// Opens a regular file to read it; a link or anything else is an error.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 /// Makes changes of names in `folder` durable.

@@ -12,10 +12,12 @@ mod connect;
 mod discard;
 mod files;
 mod grammar;
+mod held;
 mod insert;
 mod lexer;
 mod load;
 mod preflight;
+mod query;
 mod read;
 mod replace;
 mod scan_dump;
@@ -39,6 +41,7 @@ use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::{DatabaseEntry, DumpFormat};
 
 use files::{Lock, Place};
+use preflight::Incoming;
 use survey::Seen;
 
 pub use discard::{Leftover, LeftoverKind, leftover, leftovers, previous_label};
@@ -101,6 +104,8 @@ pub struct Sqlite {
     notes: Vec<String>,
     /// Files that this run made and has to remove.
     made: Vec<PathBuf>,
+    /// The load of an earlier run that this one switches to.
+    taken: Option<PathBuf>,
     /// The old database that a failed switch had already kept.
     kept: Option<PathBuf>,
     switch_note: Option<&'static str>,
@@ -120,6 +125,7 @@ impl Sqlite {
             seen: None,
             notes: Vec::new(),
             made: Vec::new(),
+            taken: None,
             kept: None,
             switch_note: None,
             loaded: None,
@@ -132,6 +138,22 @@ impl Sqlite {
             (Some(place), Some(seen), Some(_)) => Ok((place, seen)),
             _ => Err(out_of_order("the target was not surveyed")),
         }
+    }
+
+    /// Where the target is, with its lock held, whether it was looked at or not.
+    fn locked(&mut self) -> Result<&Place> {
+        if self.lock.is_none() {
+            let place = files::place(&self.settings.root, &self.settings.path)?;
+            self.lock = Some(survey::take_lock(&place)?);
+            self.place = Some(place);
+        }
+        self.place.as_ref().ok_or_else(|| out_of_order("the target was not found"))
+    }
+
+    /// The loaded database.
+    fn shadow(&self) -> Result<PathBuf> {
+        let (place, _) = self.surveyed()?;
+        Ok(self.taken.clone().unwrap_or_else(|| place.shadow(&self.settings.run_id)))
     }
 
     /// Before what the lock alone makes safe: whether it is still this run's.
@@ -179,7 +201,7 @@ impl Engine for Sqlite {
 
     fn preflight(&mut self, incoming: &DatabaseEntry) -> Result<Findings> {
         let (place, seen) = self.surveyed()?;
-        let mut findings = preflight::check(&self.settings, place, seen, incoming)?;
+        let mut findings = preflight::check(&self.settings, place, seen, Incoming::Backup(incoming))?;
         findings.notes.splice(0..0, self.notes.iter().cloned());
         Ok(findings)
     }
@@ -216,7 +238,53 @@ impl Engine for Sqlite {
         Ok(verified)
     }
 
+    fn query(&mut self, sql: &str) -> Result<()> {
+        if self.verified.is_none() {
+            return Err(out_of_order("the loaded database was not verified"));
+        }
+        query::ask(&self.shadow()?, sql, &self.context)
+    }
+
+    fn hold(&mut self) -> Result<String> {
+        if self.verified.is_none() || self.taken.is_some() {
+            return Err(out_of_order("the loaded database was not verified"));
+        }
+        self.recheck_lock(Stage::Switch)?;
+        let (place, _) = self.surveyed()?;
+        held::keep(place, &self.settings.run_id, &self.context)
+    }
+
+    fn take_up(&mut self, held: &str) -> Result<Verified> {
+        let (place, seen) = self.surveyed()?;
+        let (path, entry) = held::find(place, held, &self.context)?;
+        preflight::check(&self.settings, place, seen, Incoming::Loaded(&entry))?;
+        let tables = verify::count(&path, &self.context)
+            .map_err(|fault| connect::by_flag(fault, &self.context.cancel))?;
+        let checks = vec!["the held load equals, by its SHA-256, what was verified".to_owned()];
+        self.taken = Some(path);
+        self.verified = Some(tables.clone());
+        Ok(Verified { tables, bytes: entry.bytes, checks })
+    }
+
+    fn examine_previous(&mut self, name: &str) -> Result<DatabaseEntry> {
+        held::previous(self.surveyed()?.0, name, &self.context)
+    }
+
+    fn load_previous(&mut self, name: &str, incoming: &DatabaseEntry) -> Result<()> {
+        let mut previous = held::open_previous(self.surveyed()?.0, name)?;
+        self.load(incoming, &mut previous)
+    }
+
+    fn clear(&mut self, held: Option<&str>, now: Timestamp) -> Result<Vec<String>> {
+        let place = self.locked()?;
+        let mut removed = discard::remove_dead(place);
+        removed.extend(discard::remove_expired(place, now));
+        removed.extend(held.map(|held| held::remove(place, held)).transpose()?.flatten());
+        Ok(removed)
+    }
+
     fn switch(&mut self) -> Result<Option<Previous>> {
+        let shadow = self.shadow()?;
         let part = self.surveyed()?.0.part(&self.settings.run_id);
         self.recheck_lock(Stage::Switch)?;
         self.made.push(part);
@@ -226,11 +294,15 @@ impl Engine for Sqlite {
         };
         let (settings, context) = (&self.settings, &self.context);
         let (kept, note) = (Cell::default(), Cell::default());
-        let job = switch::Job { place, seen, settings, context, tables, kept, note };
+        let job = switch::Job { place, seen, shadow, settings, context, tables, kept, note };
         let result = job.run();
         let (kept, note) = (job.kept.into_inner(), job.note.into_inner());
         self.kept = kept.filter(|_| result.is_err());
         self.switch_note = note;
+        if result.is_ok() {
+            // A load of an earlier run goes once it is in place; a failed switch leaves it.
+            self.made.extend(self.taken.take());
+        }
         result
     }
 

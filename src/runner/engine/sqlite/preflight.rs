@@ -18,14 +18,27 @@ pub(super) fn wrong_engine(format: DumpFormat) -> Fault {
     fault(Reason::EngineMismatch, format!("the backup is a {format:?}, the target a SQLite database"))
 }
 
-/// Checks everything that can be known before the load.
+/// What is to be put in the target's place.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Incoming<'a> {
+    /// A backup that is still to be loaded.
+    Backup(&'a DatabaseEntry),
+    /// What an earlier run has loaded beside the target.
+    Loaded(&'a DatabaseEntry),
+}
+
+/// Checks everything that can be known before the load, or before the switch to what is loaded.
 pub(super) fn check(
     settings: &SqliteTarget,
     place: &Place,
     seen: &Seen,
-    incoming: &DatabaseEntry,
+    incoming: Incoming<'_>,
 ) -> Result<Findings> {
     let mut notes = Vec::new();
+    let (incoming, loaded) = match incoming {
+        Incoming::Backup(entry) => (entry, 0),
+        Incoming::Loaded(entry) => (entry, entry.bytes),
+    };
     match incoming.format {
         DumpFormat::SQLiteFile => {}
         DumpFormat::SQLiteDump => notes.push(
@@ -41,7 +54,7 @@ pub(super) fn check(
             notes.push(format!("{} has other hard links; they keep the old database", settings.name));
         }
     }
-    let space = Space { needed: needed(settings, seen, incoming), free: free(place)? };
+    let space = Space { needed: needed(settings, seen, incoming).saturating_sub(loaded), free: free(place)? };
     if space.free < space.needed {
         let message = format!(
             "the folder {} has {} bytes free; the restore needs {}",

@@ -11,7 +11,7 @@ use crate::runner::engine::sqlite::files::{self, Place};
 use crate::runner::engine::sqlite::survey::{self, Seen};
 use crate::runner::engine::sqlite::{Integrity, ReplaceBy, SqliteTarget};
 use crate::runner::engine::{Context, LoadedTable};
-use crate::runner::journal::Touched;
+use crate::runner::journal::{Journal, Touched};
 
 struct Bench {
     folder: TempDir,
@@ -53,18 +53,23 @@ impl Bench {
         Self { folder, place, seen, settings, context, tables }
     }
 
-    /// Runs `action` with everything that a replacement needs.
-    fn with<T>(&self, action: impl FnOnce(&Replacement<'_>, &mut Connection) -> T) -> T {
-        let Seen::File(existing) = &self.seen else { panic!("the target exists") };
-        let job = Job {
+    fn job(&self) -> Job<'_> {
+        Job {
             place: &self.place,
             seen: &self.seen,
+            shadow: self.place.shadow("r"),
             settings: &self.settings,
             context: &self.context,
             tables: &self.tables,
             kept: Cell::default(),
             note: Cell::default(),
-        };
+        }
+    }
+
+    /// Runs `action` with everything that a replacement needs.
+    fn with<T>(&self, action: impl FnOnce(&Replacement<'_>, &mut Connection) -> T) -> T {
+        let Seen::File(existing) = &self.seen else { panic!("the target exists") };
+        let job = self.job();
         let raw = File::open(self.place.target()).unwrap();
         let source = connect::open(&self.place.shadow("r"), Access::Immutable).unwrap();
         let mut destination = connect::open(&self.place.target(), Access::Write).unwrap();
@@ -229,5 +234,26 @@ fn a_copy_that_fails_half_way_is_rolled_back_and_says_so() {
         let target = Connection::open(bench.place.target()).unwrap();
         let rows: i64 = target.query_row("SELECT count(*) FROM old", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 200, "{mode}");
+    }
+}
+
+#[test]
+fn what_the_journal_cannot_take_is_not_written() {
+    for (replace_by, there) in
+        [(ReplaceBy::Backup, true), (ReplaceBy::Rename, true), (ReplaceBy::Backup, false)]
+    {
+        let mut bench = Bench::new("DELETE");
+        let target = bench.place.target();
+        if !there {
+            std::fs::remove_file(&target).unwrap();
+            bench.seen = Seen::Absent;
+        }
+        bench.settings.replace_by = replace_by;
+        bench.context.journal = Journal::broken();
+        let before = std::fs::read(&target).ok();
+        let fault = bench.job().run().unwrap_err();
+        assert_eq!(fault.reason, Reason::InternalError, "{replace_by:?}: {}", fault.full_message());
+        assert!(std::fs::read(&target).ok() == before, "{replace_by:?} {there}");
+        assert_eq!(bench.context.journal.touched(), Touched::No);
     }
 }

@@ -23,8 +23,6 @@ pub(super) struct Header {
     pub(super) page_size: u32,
     /// The file is kept with a write-ahead log.
     pub(super) wal: bool,
-    /// Counts the transactions of rollback-journal modes.
-    pub(super) change_counter: u32,
     /// Pages, where the header's count is to be trusted.
     pub(super) pages: Option<u32>,
     /// Version of SQLite that wrote last.
@@ -81,7 +79,6 @@ impl Header {
         Ok(Self {
             page_size,
             wal: read == 2,
-            change_counter,
             pages: trusted.then_some(pages),
             version: (version > 0)
                 .then(|| format!("{}.{}.{}", version / 1_000_000, version / 1000 % 1000, version % 1000)),

@@ -41,7 +41,6 @@ pub(super) struct Existing {
     pub(super) mode: u32,
     pub(super) owner: (u32, u32),
     pub(super) links: u64,
-    modified: (i64, i64),
     /// The header; `None` for a file of 0 bytes, which is an empty database.
     pub(super) header: Option<Header>,
     /// What it holds; `None` where it holds no object of any kind.
@@ -58,25 +57,27 @@ impl Seen {
     }
 
     pub(super) fn survey(&self, name: &str) -> Survey {
-        let (holds, identity) = match self {
+        let (holds, plan_identity) = match self {
             Self::Absent => (None, "absent".to_owned()),
-            Self::File(file) => (file.holds.clone(), file.identity()),
+            Self::File(file) => (file.holds.clone(), file.plan_identity()),
         };
         Survey {
             target: name.to_owned(),
             action: if holds.is_some() { Action::Swap } else { Action::Create },
             holds,
             version: Some(rusqlite::version().to_owned()),
-            identity,
+            plan_identity,
+            server_identity: None,
         }
     }
 }
 
 impl Existing {
-    fn identity(&self) -> String {
-        let (seconds, nanoseconds) = self.modified;
-        let counter = self.header.as_ref().map_or(0, |header| header.change_counter);
-        format!("{}:{}:{}:{seconds}.{nanoseconds:09}:{counter}", self.device, self.inode, self.bytes)
+    /// A person decides on the database of this name, not on its rows of that moment: a live one gets
+    /// new rows all the time. Another file under the name is another database. The device's number is
+    /// left out: each node and each mount has its own for the same volume.
+    fn plan_identity(&self) -> String {
+        format!("file {}", self.inode)
     }
 }
 
@@ -148,7 +149,6 @@ pub(super) fn look(place: &Place, context: &Context) -> Result<(Seen, Vec<String
         mode: metadata.mode() & 0o7777,
         owner: (metadata.uid(), metadata.gid()),
         links: metadata.nlink(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
         holds: None,
         header,
     };
@@ -295,7 +295,6 @@ impl Existing {
             mode: 0o640,
             owner: (1000, 1000),
             links: 1,
-            modified: (0, 0),
             header: None,
             holds: Some(Holds { tables: Some(1), rows_estimate: None, bytes }),
         }

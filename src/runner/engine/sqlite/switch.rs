@@ -21,6 +21,8 @@ use crate::runner::fault::{Fault, Result, Stage};
 pub(super) struct Job<'a> {
     pub(super) place: &'a Place,
     pub(super) seen: &'a Seen,
+    /// The loaded database.
+    pub(super) shadow: PathBuf,
     pub(super) settings: &'a SqliteTarget,
     pub(super) context: &'a Context,
     /// What was counted in the loaded database.
@@ -60,7 +62,7 @@ impl Job<'_> {
     }
 
     pub(super) fn shadow(&self) -> PathBuf {
-        self.place.shadow(&self.settings.run_id)
+        self.shadow.clone()
     }
 
     pub(super) fn changed(&self, what: &str) -> Fault {

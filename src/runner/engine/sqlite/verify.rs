@@ -54,6 +54,16 @@ pub(super) fn verify(
     Ok(Verified { tables, bytes, checks })
 }
 
+/// Counts the rows of a database that was verified before.
+pub(super) fn count(loaded: &Path, context: &Context) -> Result<Vec<LoadedTable>> {
+    let open = |error: &rusqlite::Error| {
+        fault(Reason::VerificationFailed, "failed to open the loaded database", error)
+    };
+    let mut connection = connect::open(loaded, Access::Immutable).map_err(|error| open(&error))?;
+    connect::heed(&mut connection, &context.cancel).map_err(|error| open(&error))?;
+    count_rows(&connection)
+}
+
 /// What one problem line of `quick_check` or `integrity_check` means.
 #[derive(Debug, PartialEq, Eq)]
 enum Problem {

@@ -1,0 +1,156 @@
+//! `kill -9` of the operator at each of its writes and at any moment, and of the runner at any moment:
+//! never a second write, never a verdict that the target contradicts, never a missing verdict.
+//!
+//! Every run takes a sample of the moments; the environment asks for more:
+//!
+//! | environment | meaning |
+//! |---|---|
+//! | `REINSTATE_SOAK_STEPS` | writes of the operator at which it is killed, in each kind of run; from the number that there are on, all, on both sides |
+//! | `REINSTATE_SOAK_OPERATOR_KILLS` | random moments at which the operator is killed |
+//! | `REINSTATE_SOAK_RUNNER_KILLS` | random moments at which the runner is killed |
+
+mod bench;
+mod judge;
+mod live;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::proxy::Side;
+use crate::harness::target::Start;
+use crate::harness::{Namespace, cluster};
+use crate::support::{Seeded, count};
+use bench::{Bench, Case, Done, Kill, Life};
+
+/// Runs at the same time, each in a namespace of its own.
+const WORKERS: usize = 3;
+
+/// Makes as many namespaces as are wanted and hands them to `test`.
+fn with_benches(name: &str, test: impl FnOnce(&[Bench<'_>])) {
+    let namespaces: Vec<Namespace> = (0..WORKERS).map(|_| Namespace::new(name)).collect();
+    let benches: Vec<Bench<'_>> = namespaces.iter().map(Bench::new).collect();
+    test(&benches);
+}
+
+/// Runs all cases, and at the end looks once more at each. A case that fails does not stop the others.
+fn run_all(benches: &[Bench<'_>], cases: Vec<Case>) -> Vec<Done> {
+    let total = cases.len();
+    let cases = Mutex::new(cases.into_iter().rev().collect::<Vec<_>>());
+    let all = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for bench in benches {
+            let (cases, all) = (&cases, &all);
+            scope.spawn(move || {
+                // Takes this thread into the cluster's network.
+                cluster();
+                let mut mine = Vec::new();
+                loop {
+                    let next = cases.lock().unwrap().pop();
+                    let Some(case) = next else { break };
+                    if let Ok(done) = catch_unwind(AssertUnwindSafe(|| bench.run(case))) {
+                        mine.push(done);
+                    }
+                }
+                mine.retain(|done| catch_unwind(AssertUnwindSafe(|| bench.look_again(done))).is_ok());
+                all.lock().unwrap().extend(mine);
+            });
+        }
+    });
+    let all = all.into_inner().unwrap();
+    for done in &all {
+        let killed = done.killed.as_deref().unwrap_or("nothing killed");
+        println!("{:?} {:?}: {killed}: {}, {:?}", done.case.life, done.case.start, done.end, done.span);
+    }
+    assert_eq!(all.len(), total, "what the others did wrong is told above");
+    all
+}
+
+/// What is there at first, in turn.
+fn start_of(life: Life, number: usize) -> Start {
+    match life {
+        Life::Create => Start::Absent,
+        _ if number.is_multiple_of(2) => Start::Rollback,
+        _ => Start::Wal,
+    }
+}
+
+/// One undisturbed run of each life.
+fn measured(benches: &[Bench<'_>], lives: &[Life]) -> Vec<Done> {
+    let cases = lives.iter().map(|life| Case { life: *life, start: start_of(*life, 0), kill: Kill::Nothing });
+    let mut done = run_all(benches, cases.collect());
+    done.sort_by_key(|done| lives.iter().position(|life| *life == done.case.life));
+    done
+}
+
+#[test]
+fn an_operator_killed_at_a_write_is_followed_by_one_that_ends_the_run_as_it_would_have_ended() {
+    const LIVES: [Life; 4] = [Life::Create, Life::Ask, Life::Cancel, Life::Delete];
+    with_benches("steps", |benches| {
+        let (mut seeded, mut cases) = (Seeded(4), Vec::new());
+        for done in measured(benches, &LIVES) {
+            println!("{:?} writes {:#?}", done.case.life, done.writes);
+            let life = done.case.life;
+            let sides = [Side::Before, Side::After];
+            let mut all: Vec<(usize, Side)> =
+                (1..=done.writes.len()).flat_map(|write| sides.map(|side| (write, side))).collect();
+            let wanted = count("REINSTATE_SOAK_STEPS", 2);
+            while wanted < done.writes.len() && all.len() > wanted {
+                all.swap_remove(seeded.below(all.len()));
+            }
+            cases.extend(all.into_iter().enumerate().map(|(number, (write, side))| Case {
+                life,
+                start: start_of(life, number),
+                kill: Kill::Step(write, side),
+            }));
+        }
+        let done = run_all(benches, cases);
+        let killed = done.iter().filter(|done| done.killed.is_some()).count();
+        println!("{killed} of {} operators were killed at a write", done.len());
+        assert!(killed * 10 >= done.len() * 8, "most of the writes come in every run");
+    });
+}
+
+/// Cases with random moments of the run of each life in turn.
+fn at_random(
+    lives: &[Done],
+    (seed, wanted): (u64, usize),
+    span: impl Fn(&Done) -> Duration,
+    kill: impl Fn(Duration) -> Kill,
+) -> Vec<Case> {
+    let mut seeded = Seeded(seed);
+    (0..wanted)
+        .map(|number| {
+            let life = &lives[number % lives.len()];
+            let moment = span(life) * u32::try_from(seeded.below(1000)).unwrap() / 1000;
+            let start = start_of(life.case.life, number / lives.len());
+            Case { life: life.case.life, start, kill: kill(moment) }
+        })
+        .collect()
+}
+
+#[test]
+fn an_operator_killed_at_any_moment_is_followed_by_one_that_ends_the_run_as_it_would_have_ended() {
+    with_benches("moments", |benches| {
+        let lives = measured(benches, &[Life::Create, Life::Ask, Life::Replace]);
+        let wanted = count("REINSTATE_SOAK_OPERATOR_KILLS", 3);
+        run_all(benches, at_random(&lives, (5, wanted), |done| done.span, Kill::Operator));
+    });
+}
+
+#[test]
+fn a_runner_killed_at_any_moment_leaves_a_verdict_that_the_target_does_not_contradict() {
+    if cluster().node().is_none() {
+        println!("nothing was killed: the processes of this cluster's node are not ours");
+        return;
+    }
+    with_benches("runner", |benches| {
+        let lives = measured(benches, &[Life::Create, Life::Replace]);
+        let wanted = count("REINSTATE_SOAK_RUNNER_KILLS", 3);
+        let done = run_all(benches, at_random(&lives, (6, wanted), |done| done.runner, Kill::Runner));
+        let killed = done.iter().filter(|done| done.killed.is_some()).count();
+        println!("{killed} of {} runners were killed", done.len());
+        assert!(killed > 0);
+    });
+}
