@@ -133,12 +133,24 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Looks once more, long after the verdict: neither it nor the target has changed.
+    /// Looks once more, when other runs are over: neither the verdict nor the target has changed.
     pub(super) fn look_again(&self, done: &Done) {
         let restore: Option<DatabaseRestore> = self.scene.namespace.get(&done.name);
         let status = restore.and_then(|restore| restore.status);
         assert_eq!(status, done.status, "{}: an end never changes", done.name);
         let now = Content::read(&done.target.path);
         assert_eq!(now, done.found.content, "{}: written after the verdict", done.name);
+    }
+
+    /// Removes the target and what belongs to it, for hundreds of them need much room.
+    pub(super) fn forget(&self, done: &Done) {
+        let file = format!("{}.db", done.name);
+        for entry in self.scene.volume.path("").read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().trim_start_matches('.');
+            if name.starts_with(&file) {
+                std::fs::remove_file(&path).unwrap();
+            }
+        }
     }
 }

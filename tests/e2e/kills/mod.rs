@@ -13,6 +13,7 @@ mod bench;
 mod judge;
 mod live;
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::thread;
@@ -34,7 +35,10 @@ fn with_benches(name: &str, test: impl FnOnce(&[Bench<'_>])) {
     test(&benches);
 }
 
-/// Runs all cases, and at the end looks once more at each. A case that fails does not stop the others.
+/// After so many further runs each one is looked at once more.
+const LATER: usize = 3;
+
+/// Runs all cases, and later looks once more at each. A case that fails does not stop the others.
 fn run_all(benches: &[Bench<'_>], cases: Vec<Case>) -> Vec<Done> {
     let total = cases.len();
     let cases = Mutex::new(cases.into_iter().rev().collect::<Vec<_>>());
@@ -45,15 +49,19 @@ fn run_all(benches: &[Bench<'_>], cases: Vec<Case>) -> Vec<Done> {
             scope.spawn(move || {
                 // Takes this thread into the cluster's network.
                 cluster();
-                let mut mine = Vec::new();
+                let (mut fresh, mut mine) = (VecDeque::new(), Vec::new());
                 loop {
                     let next = cases.lock().unwrap().pop();
-                    let Some(case) = next else { break };
-                    if let Ok(done) = catch_unwind(AssertUnwindSafe(|| bench.run(case))) {
-                        mine.push(done);
+                    fresh.extend(
+                        next.and_then(|case| catch_unwind(AssertUnwindSafe(|| bench.run(case))).ok()),
+                    );
+                    if next.is_none() || fresh.len() > LATER {
+                        let Some(done) = fresh.pop_front() else { break };
+                        let same = catch_unwind(AssertUnwindSafe(|| bench.look_again(&done)));
+                        bench.forget(&done);
+                        mine.extend(same.is_ok().then_some(done));
                     }
                 }
-                mine.retain(|done| catch_unwind(AssertUnwindSafe(|| bench.look_again(done))).is_ok());
                 all.lock().unwrap().extend(mine);
             });
         }
