@@ -21,7 +21,13 @@ mod kills;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
+mod rights;
+#[path = "../it/rule_cases.rs"]
+mod rule_cases;
+mod rules;
 mod scale;
+mod secrets;
 mod smoke;
 #[path = "../it/support.rs"]
 mod support;
+mod troubles;
