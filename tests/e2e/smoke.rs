@@ -1,11 +1,14 @@
 //! The node, the images and the harness themselves.
 
+use std::path::Path;
+
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::Api;
+use kube::runtime::wait::await_condition;
 
 use crate::harness::{
-    Audit, IMAGE_USER, Namespace, OPERATOR_IMAGE, Process, RUNNER_IMAGE, Volume, bucket, cluster,
+    Audit, IMAGE_USER, Namespace, OPERATOR_IMAGE, PATIENCE, Process, RUNNER_IMAGE, Volume, bucket, cluster,
 };
 use crate::parts::minio::{KEY_ID, SECRET};
 
@@ -63,6 +66,57 @@ fn both_images_run_without_a_right_and_write_to_a_volume_of_their_user() {
         let written = std::fs::read_dir(volume.path(name)).unwrap().count();
         assert!(written > 1, "{name} has written nothing: {}", log.out);
     }
+}
+
+#[test]
+fn an_image_holds_the_binary_its_libraries_and_a_ca_bundle() {
+    cluster();
+    for name in ["operator", "runner"] {
+        let archive = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images").join(name).with_extension("tar");
+        let Ok(archive) = std::fs::File::open(archive) else { continue };
+        let mut files = Vec::new();
+        for layer in tar::Archive::new(archive).entries().unwrap().map(Result::unwrap) {
+            let is_layer = layer.path().unwrap().extension().is_some_and(|end| end == "tar");
+            if !is_layer || !layer.header().entry_type().is_file() {
+                continue;
+            }
+            for entry in tar::Archive::new(layer).entries().unwrap().map(Result::unwrap) {
+                assert_eq!(entry.header().mtime().unwrap(), 0, "{}", entry.path().unwrap().display());
+                if !entry.header().entry_type().is_dir() {
+                    files.push(entry.path().unwrap().to_string_lossy().into_owned());
+                }
+            }
+        }
+        let is_library = |path: &String| path.starts_with("lib") && path.contains(".so.");
+        let (libraries, others): (Vec<String>, Vec<String>) = files.into_iter().partition(is_library);
+        assert_eq!(others, ["etc/nsswitch.conf", "etc/ssl/certs/ca-certificates.crt", "reinstate"], "{name}");
+        let known = ["libc.so.", "libgcc_s.so.", "libm.so.", "ld-linux"];
+        for library in &libraries {
+            let file = library.rsplit('/').next().unwrap();
+            assert!(known.iter().any(|known| file.starts_with(known)), "{name}: {library}");
+        }
+        assert_eq!(libraries.len(), known.len(), "{name}: {libraries:?}");
+    }
+}
+
+#[test]
+fn a_stopped_kubelet_is_noticed_and_comes_back() {
+    let namespace = Namespace::alone("lost");
+    let Some(node) = namespace.cluster.node() else { return };
+    let nodes: Api<Node> = Api::all(namespace.cluster.client());
+    let unknown = |node: Option<&Node>| {
+        let conditions = node.and_then(|node| node.status.as_ref()?.conditions.as_ref());
+        conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "Unknown"))
+    };
+    let stopped = node.stop_kubelet();
+    let noticed = await_condition(nodes, "node", unknown);
+    namespace.cluster.wait(async { tokio::time::timeout(PATIENCE, noticed).await }).unwrap().unwrap();
+    drop(stopped);
+    namespace.apply(
+        &pod("after", RUNNER_IMAGE, "[/reinstate, --version]")
+            .replace("persistentVolumeClaim: {claimName: data}", "emptyDir: {}"),
+    );
+    namespace.wait_for("after", "has ended", |pod| phase(pod) == "Succeeded");
 }
 
 #[test]
