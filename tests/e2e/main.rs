@@ -16,6 +16,9 @@
     reason = "tests start servers, look at the environment and share more than each of them uses"
 )]
 
+mod chart;
+#[path = "../it/chart/table.rs"]
+mod chart_table;
 mod harness;
 mod kills;
 mod kubectl;

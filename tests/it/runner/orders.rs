@@ -85,6 +85,13 @@ fn what_nobody_confirmed_waits_with_all_that_a_person_decides_on() {
     }
 }
 
+type Change = fn(&Pod);
+
+/// The folder of the one Secret that the order names.
+fn folder(pod: &Pod) -> std::path::PathBuf {
+    pod.at(pod::SECRETS_FOLDER).join("imported-a-secret")
+}
+
 #[test]
 fn a_secret_or_key_that_is_missing_is_told_by_its_name() {
     let named = format!("path: {BACKUP}, encryption: {{profileRef: {{name: imported-a}}}}");
@@ -94,16 +101,14 @@ fn a_secret_or_key_that_is_missing_is_told_by_its_name() {
         pod.order(&[&spec, &objects(), &keys()], |_| ());
         pod
     };
-    let folder = |pod: &Pod| pod.at(pod::SECRETS_FOLDER).join("imported-a-secret");
-    type Damage<'a> = &'a dyn Fn(&Pod);
-    let cases: [(Damage<'_>, Reason); 4] = [
-        (&|pod| std::fs::remove_file(folder(pod).join("value")).unwrap(), Reason::SecretMissing),
-        (&|pod| std::fs::remove_dir_all(folder(pod)).unwrap(), Reason::SecretMissing),
+    let cases: [(Change, Reason); 4] = [
+        (|pod| std::fs::remove_file(folder(pod).join("value")).unwrap(), Reason::SecretMissing),
+        (|pod| std::fs::remove_dir_all(folder(pod)).unwrap(), Reason::SecretMissing),
         (
-            &|pod| std::fs::rename(folder(pod).join("value"), folder(pod).join("other")).unwrap(),
+            |pod| std::fs::rename(folder(pod).join("value"), folder(pod).join("other")).unwrap(),
             Reason::SecretKeyMissing,
         ),
-        (&|pod| std::fs::write(folder(pod).join("value"), "").unwrap(), Reason::SecretKeyMissing),
+        (|pod| std::fs::write(folder(pod).join("value"), "").unwrap(), Reason::SecretKeyMissing),
     ];
     for (change, reason) in cases {
         let pod = pod();
