@@ -82,8 +82,9 @@ images() {
     bash tests/cluster/images.sh "${CARGO_TARGET_DIR:-target}/release/reinstate" "${CARGO_TARGET_DIR:-target}/tmp/images"
 }
 
+# More threads than cores, because these tests mostly wait for the cluster.
 node_tests() {
-    cargo test --locked --release --test e2e 2>&1 | tee "$logs/node-tests.log"
+    cargo test --locked --release --test e2e -- --test-threads 6 2>&1 | tee "$logs/node-tests.log"
 }
 
 # The parts' builds wait much for the network, so they begin first, beside everything else.

@@ -3,10 +3,14 @@
 //! The JSON document is stable: `null` is what is not known. A row is never left out because its
 //! sidecar is broken.
 
+pub mod pod;
+
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use indicatif::HumanBytes;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::storage_url::{self, StorageFlags};
 use crate::reason::Reason;
@@ -14,25 +18,33 @@ use crate::runner::catalog::{self, Beside, Entry};
 use crate::runner::codec::Codec;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::format::dbackup::sidecar::Sidecar;
+use crate::runner::source::Store;
 
 /// Lists the backups of a destination, newest first
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct ListArguments {
     /// A folder, or `s3://BUCKET/PREFIX`
-    #[arg(value_name = "PATH|URL")]
-    pub location: String,
+    #[arg(value_name = "PATH|URL", required_unless_present = "pod")]
+    pub location: Option<String>,
     /// How the list is printed
     #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
     pub output: ListFormat,
     /// Where and how
     #[command(flatten)]
     pub storage: StorageFlags,
+    /// The storage that the plan in this pod names: what the Job of `kubectl reinstate backups` runs
+    #[arg(long, value_name = "ROOT", hide = true, conflicts_with_all = ["location", "output"])]
+    pub pod: Option<PathBuf>,
+    /// With `--pod`: the newest so many
+    #[arg(long, value_name = "NUMBER", hide = true, requires = "pod")]
+    pub limit: Option<usize>,
 }
 
 /// Forms of the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
     /// For people
+    #[default]
     Table,
     /// For programs
     Json,
@@ -40,23 +52,33 @@ pub enum ListFormat {
 
 /// The list as a text that ends in a line feed.
 pub fn run(arguments: &ListArguments) -> Result<String> {
-    let place = storage_url::destination(&arguments.location, &arguments.storage)?;
-    let backups: Vec<Row> =
-        catalog::backups(place.store.as_ref(), &place.prefix)?.into_iter().map(Row::of).collect();
+    if let Some(root) = &arguments.pod {
+        return pod::list(root, arguments.limit);
+    }
+    let location = arguments.location.as_deref().unwrap_or_default();
+    let place = storage_url::destination(location, &arguments.storage)?;
+    let backups = rows(place.store.as_ref(), &place.prefix)?;
     match arguments.output {
         ListFormat::Table => Ok(table(&backups)),
         ListFormat::Json => json(&List { destination: place.store.describe(), backups }),
     }
 }
 
-#[derive(Serialize)]
-struct List {
-    destination: String,
-    backups: Vec<Row>,
+fn rows(store: &dyn Store, prefix: &str) -> Result<Vec<Row>> {
+    Ok(catalog::backups(store, prefix)?.into_iter().map(Row::of).collect())
+}
+
+/// The document.
+#[derive(Debug, Serialize)]
+pub struct List {
+    /// The storage destination.
+    pub destination: String,
+    /// Its backups, newest first.
+    pub backups: Vec<Row>,
 }
 
 /// Whether a row's data and sidecar are both there and good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum State {
     Ok,
@@ -65,16 +87,16 @@ enum State {
     UnreadableSidecar,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Problem {
     reason: Reason,
     message: String,
 }
 
 /// One backup, as it is printed.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
+pub struct Row {
     path: String,
     state: State,
     timestamp: Option<Timestamp>,
@@ -84,7 +106,7 @@ struct Row {
     engine_version: Option<String>,
     job: Option<String>,
     databases: Option<Vec<String>>,
-    compression: Option<&'static str>,
+    compression: Option<String>,
     encrypted: Option<bool>,
     profile: Option<String>,
     locked: Option<bool>,
@@ -94,6 +116,11 @@ struct Row {
 }
 
 impl Row {
+    /// Path below the destination.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     fn of(entry: Entry) -> Self {
         let Entry { path, size, modified, beside } = entry;
         let (state, sidecar, problem) = match beside {
@@ -114,7 +141,7 @@ impl Row {
             timestamp: sidecar.timestamp,
             size,
             modified,
-            compression: known.then(|| compression(&sidecar).name()),
+            compression: known.then(|| compression(&sidecar).name().to_owned()),
             encrypted: known.then(|| is_encrypted(&sidecar)),
             profile: profile(&sidecar).map(str::to_owned),
             locked: known.then_some(sidecar.locked),
@@ -154,7 +181,8 @@ fn json(list: &List) -> Result<String> {
 const HEADINGS: [&str; 8] =
     ["TIMESTAMP", "SIZE", "ENGINE", "DATABASES", "COMPRESSION", "ENCRYPTED", "NOTES", "PATH"];
 
-fn table(rows: &[Row]) -> String {
+/// The table for people.
+pub fn table(rows: &[Row]) -> String {
     if rows.is_empty() {
         return "no backups found\n".to_owned();
     }
@@ -201,7 +229,7 @@ fn cells(row: &Row) -> [String; 8] {
         row.size.map_or_else(unknown, |size| HumanBytes(size).to_string()),
         engine,
         databases,
-        row.compression.map_or_else(unknown, str::to_owned),
+        row.compression.clone().unwrap_or_else(unknown),
         encrypted,
         notes(row),
         row.path.clone(),
@@ -253,7 +281,7 @@ mod tests {
         }
         let location = folder.path().to_str().unwrap().to_owned();
         let text =
-            run(&ListArguments { location: location.clone(), output, storage: StorageFlags::default() });
+            run(&ListArguments { location: Some(location.clone()), output, ..ListArguments::default() });
         text.unwrap().replace(&location, "FOLDER")
     }
 

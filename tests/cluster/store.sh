@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # For scripts that build images: a store of buildah's of our own, so that nothing of the user's images
-# is touched or met. To be read by `source`, after `cache` is set; builds run inside `private`.
+# is touched or met. To be read by `source`, after `cache` is set, and `storage` where it is not to be the
+# common one; builds run inside `private`.
 
 base=docker.io/library/debian:bookworm-slim
-storage="$cache/buildah"
+storage="${storage:-$cache/buildah}"
 mkdir -p "$storage"
 export cache base storage
 

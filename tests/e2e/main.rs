@@ -16,8 +16,12 @@
     reason = "tests start servers, look at the environment and share more than each of them uses"
 )]
 
+mod chart;
+#[path = "../it/chart/table.rs"]
+mod chart_table;
 mod harness;
 mod kills;
+mod kubectl;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;

@@ -27,7 +27,8 @@ fn generated() -> BTreeMap<PathBuf, String> {
     definitions.chain(pages).collect()
 }
 
-fn write_or_compare(path: &Path, text: &str) {
+/// Compares a file of the project with what it should be, or writes it.
+pub(crate) fn write_or_compare(path: &Path, text: &str) {
     let path = root().join(path);
     if std::env::var_os(GENERATE).is_some_and(|value| value == "1") {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -82,7 +83,7 @@ fn the_page_of_reasons_has_each_of_them_once() {
 fn links_in_the_documents_lead_to_files() {
     let link = regex::Regex::new(r"\]\(([^)#\s]+)(?:#[^)]*)?\)").unwrap();
     let mut pages: Vec<PathBuf> = Vec::new();
-    for folder in ["", "docs", "docs/results"] {
+    for folder in ["", "charts/reinstate", "contrib/argocd", "contrib/policies", "docs", "docs/results"] {
         let Ok(entries) = root().join(folder).read_dir() else { continue };
         pages.extend(
             entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension() == Some("md".as_ref())),

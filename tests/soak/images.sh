@@ -6,12 +6,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/reinstate"
-# shellcheck source=tests/cluster/store.sh
-source tests/cluster/store.sh
 work="$cache/soak-images"
 rm -rf "$work"
 mkdir -p "$work"
 trap 'rm -rf "$work"' EXIT
+storage="$work/store"
+# shellcheck source=tests/cluster/store.sh
+source tests/cluster/store.sh
 sysroot="$(rustc --print sysroot)" revision="$(git rev-parse HEAD)" epoch="$(git log -1 --format=%ct)"
 version="$(sed -nE 's/^version = "(.*)"/\1/p' Cargo.toml | head -n 1)"
 toolchain=localhost/reinstate/rust:test
@@ -52,10 +53,7 @@ build_twice() {
             printf '%s, round %s: %s, %s bytes, %s compressed\n' "$name" "$round" "$(cat "$work/$name.$round")" \
                 "$(stat --format=%s "$work/$name.tar")" "$(gzip --stdout "$work/$name.tar" | wc --bytes)"
         done
-        store rmi --force $(store images --quiet --all --filter label=org.opencontainers.image.version) >/dev/null
-        store rmi --prune >/dev/null
     done
-    store rmi --force "$toolchain" >/dev/null
     cmp "$work/operator.1" "$work/operator.2"
     cmp "$work/runner.1" "$work/runner.2"
     echo "both images are the same twice"

@@ -101,12 +101,14 @@ fn nothing(restore: &DatabaseRestore, number: Option<u32>) -> String {
     }
 }
 
-fn container(pod: &Pod) -> Option<&k8s_openapi::api::core::v1::ContainerState> {
+/// The state of the runner's container.
+pub(super) fn container(pod: &Pod) -> Option<&k8s_openapi::api::core::v1::ContainerState> {
     let all = pod.status.as_ref()?.container_statuses.as_ref()?;
     all.iter().find(|it| it.name == CONTAINER)?.state.as_ref()
 }
 
-fn has_started(pod: &Pod) -> bool {
+/// Whether the container runs or has run.
+pub(super) fn has_started(pod: &Pod) -> bool {
     container(pod).is_some_and(|state| state.running.is_some() || state.terminated.is_some())
 }
 

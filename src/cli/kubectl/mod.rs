@@ -5,16 +5,23 @@
 //! needs nothing in the operator's namespace.
 
 pub mod answers;
+pub mod backups;
 pub mod cancel;
 pub mod cluster;
 pub mod confirm;
+pub mod errand;
 pub mod error;
 pub mod follow;
 pub mod history;
 pub mod logs;
+pub mod new;
 pub mod page;
+pub mod plan;
+pub mod report;
+pub mod restore;
 pub mod state;
 pub mod status;
+pub mod wanted;
 
 use clap::{Parser, Subcommand};
 
@@ -48,6 +55,12 @@ pub struct Kubectl {
 /// The verbs.
 #[derive(Subcommand, Debug)]
 pub enum Verb {
+    /// Restores a backup
+    Restore(restore::Restore),
+    /// Lists the backups of a storage, newest first
+    Backups(backups::Backups),
+    /// Shows what a restore would do; nothing is written
+    Plan(plan::Plan),
     /// Shows a restore, or all that the namespace has
     Status(status::Status),
     /// Shows the log of a restore
@@ -58,6 +71,10 @@ pub enum Verb {
     Cancel(cancel::Cancel),
     /// Lists what was restored when, and how it ended
     History(history::History),
+    /// Writes the receipt of a restore, for the ticket
+    Report(report::Report),
+    /// Writes a manifest, from flags or from an earlier run
+    New(new::New),
     /// Says what a reason means and what to do about it
     Explain(explain::Explain),
 }
@@ -83,11 +100,16 @@ pub fn main(arguments: &Kubectl) -> ExitCode {
 async fn run(arguments: &Kubectl) -> Result<ExitCode> {
     let cluster = Cluster::connect(&arguments.place).await?;
     match &arguments.verb {
+        Verb::Restore(arguments) => restore::run(&cluster, arguments).await,
+        Verb::Backups(arguments) => backups::run(&cluster, arguments).await,
+        Verb::Plan(arguments) => plan::run(&cluster, arguments).await,
         Verb::Status(arguments) => status::run(&cluster, arguments).await,
         Verb::Logs(arguments) => logs::run(&cluster, arguments).await,
         Verb::Confirm(arguments) => confirm::run(&cluster, arguments).await,
         Verb::Cancel(arguments) => cancel::run(&cluster, arguments).await,
         Verb::History(arguments) => history::run(&cluster, arguments).await,
+        Verb::Report(arguments) => report::run(&cluster, arguments).await,
+        Verb::New(arguments) => new::run(&cluster, arguments).await,
         Verb::Explain(arguments) => Ok(explain::explain(arguments)),
     }
 }

@@ -80,7 +80,11 @@ pub fn touched(modified: TargetModified) -> &'static str {
 
 /// Why it is where it is.
 fn why(restore: &DatabaseRestore, status: &RestoreStatus) -> String {
+    let is_asking = status.plan.as_ref().is_some_and(|plan| plan.confirmation_required == Some(true));
     match (state::of(restore), &status.failure) {
+        (State::Good, _) if is_asking && state::reason(status) == "Planned" => {
+            "\n  possible, but a real run asks for a confirmation first; nothing was written\n".to_owned()
+        }
         (State::Bad(_), Some(failure)) => failure_lines(failure),
         (State::Unseen, _) => String::new(),
         // The names and numbers of the question are below.
@@ -164,6 +168,27 @@ pub fn holds(holds: &HoldsStatus) -> String {
         bytes: number(holds.bytes).unwrap_or_default(),
     };
     report.to_string()
+}
+
+/// What would be done, as it stands in the status.
+pub fn plan(restore: &DatabaseRestore) -> String {
+    let status = restore.status.clone().unwrap_or_default();
+    let plan = status.plan.clone().unwrap_or_default();
+    let mut text = format!("Plan of {}\n\n", clean(&restore.name_any()));
+    text.push_str(&backup(restore, &status));
+    text.push_str(&target(restore, &status));
+    if let Some(token) = &plan.token {
+        render::line(&mut text, "token", token);
+    }
+    for finding in &plan.findings {
+        let _ = write!(text, "\n  note: {}", clean(finding));
+    }
+    text.push_str(if plan.confirmation_required == Some(true) {
+        "\n  A confirmation is needed.\n"
+    } else {
+        "\n"
+    });
+    text
 }
 
 fn target(restore: &DatabaseRestore, status: &RestoreStatus) -> String {

@@ -2,7 +2,7 @@
 
 pub mod job;
 mod order;
-mod pod;
+pub mod pod;
 
 pub use job::{ORDER_LIMIT_BYTES, job, ttl_seconds};
 pub use order::nonce;

@@ -25,7 +25,7 @@ const COMMAND: [&str; 2] = ["/reinstate", "runner"];
 const SECRET_MODE: i32 = 0o444;
 
 /// The pod's spec.
-pub(super) fn spec(plan: &RestorePlan, runner: &Runner, image: &RunnerImage) -> PodSpec {
+pub fn spec(plan: &RestorePlan, runner: &Runner, image: &RunnerImage) -> PodSpec {
     let (volumes, mounts) = volumes(plan);
     let (user, group) = ids(plan);
     PodSpec {

@@ -25,11 +25,22 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// A binary that `tests/parts/install.sh` has brought.
 pub(crate) fn installed(name: &str) -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache");
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
-    let path = cache.join("reinstate/bin").join(name);
+    let path = brought(name);
     assert!(path.is_file(), "{} is missing: run tests/parts/install.sh", path.display());
     path
+}
+
+/// A folder that `tests/parts/install.sh` has brought.
+pub(crate) fn installed_folder(name: &str) -> PathBuf {
+    let path = brought(name);
+    assert!(path.is_dir(), "{} is missing: run tests/parts/install.sh", path.display());
+    path
+}
+
+fn brought(name: &str) -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache");
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
+    cache.join("reinstate/bin").join(name)
 }
 
 /// A port that nobody listens on.

@@ -156,7 +156,7 @@ fn child_without_credentials() {
 /// `reinstate list s3://BUCKET/shop/ -o json` with the storage's flags.
 fn list_arguments() -> ListArguments {
     ListArguments {
-        location: format!("s3://{}/shop/", variable("REINSTATE_TEST_BUCKET")),
+        location: Some(format!("s3://{}/shop/", variable("REINSTATE_TEST_BUCKET"))),
         output: ListFormat::Json,
         storage: StorageFlags {
             endpoint: Some(variable("REINSTATE_TEST_ENDPOINT")),
@@ -164,5 +164,6 @@ fn list_arguments() -> ListArguments {
             path_style: true,
             ca_file: Some(variable("REINSTATE_TEST_CA").into()),
         },
+        ..ListArguments::default()
     }
 }
