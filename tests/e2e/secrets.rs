@@ -50,7 +50,7 @@ fn canaries() -> Vec<(&'static str, Vec<u8>)> {
     ];
     let coded = |word: &str| base64::engine::general_purpose::STANDARD_NO_PAD.encode(word);
     // The last characters of the code depend on what follows.
-    let code = |word: &str| coded(word)[..word.len() / 3 * 4].as_bytes().to_vec();
+    let code = |word: &str| coded(word).as_bytes()[..word.len() / 3 * 4].to_vec();
     words.into_iter().flat_map(|word| [(word, word.as_bytes().to_vec()), (word, code(word))]).collect()
 }
 

@@ -30,7 +30,7 @@ absent() {
 
 # Every backup with one bit flipped at 200 places and cut at 200 places; the switch killed 100 times.
 part damage env REINSTATE_SOAK_DAMAGE=200 cargo test --locked --release --test it dbackup::
-part kills env REINSTATE_SOAK_KILLS=100 cargo test --locked --release --test it sqlite::kills
+part kills env REINSTATE_SOAK_KILLS=100 cargo test --locked --release --test it -- sqlite::kills runner::kills
 
 # 10,000 finished restores, five quiet minutes, 500 to be run: requests, memory, times.
 part scale env REINSTATE_SOAK_FINISHED=10000 REINSTATE_SOAK_QUIET_SECONDS=300 REINSTATE_SOAK_RUNS=500 \
