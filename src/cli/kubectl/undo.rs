@@ -58,6 +58,13 @@ pub struct Discard {
 pub async fn revert(cluster: &Cluster, arguments: &Revert) -> Result<ExitCode> {
     let restore = ended(cluster, &arguments.name).await?;
     let (row, previous) = kept(&restore, arguments.database.as_deref())?;
+    if let Some(other) = arguments.yes.as_ref().filter(|name| **name != row.to) {
+        return Err(Error::Usage(format!(
+            "it replaces {}, and --yes names {}",
+            clean(&row.to),
+            clean(other)
+        )));
+    }
     let mut plan = restore::plan(cluster, &restore).await?;
     plan.overwrite.policy = OverwritePolicy::Ask;
     plan.overwrite.confirm_until = None;
