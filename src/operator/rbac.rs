@@ -49,16 +49,8 @@ pub const RULES: &[Rule] = &[
     Rule {
         scope: Scope::Watched,
         group: "reinstate.dev",
-        resources: &["databaserestores/finalizers"],
-        verbs: &["update"],
-        reason: "Makes a Job that blocks the deletion of its DatabaseRestore; clusters that switch on \
-                 OwnerReferencesPermissionEnforcement (OpenShift does) ask for it.",
-    },
-    Rule {
-        scope: Scope::Watched,
-        group: "reinstate.dev",
         resources: &["backupstorages", "databaseconnections", "encryptionprofiles"],
-        verbs: &["get", "list", "watch"],
+        verbs: &["list", "watch"],
         reason: "Resolves references, and wakes restores that wait for one. They hold names of Secrets, \
                  never values.",
     },
@@ -74,7 +66,7 @@ pub const RULES: &[Rule] = &[
         scope: Scope::Watched,
         group: "",
         resources: &["pods"],
-        verbs: &["get", "list", "patch", "watch"],
+        verbs: &["list", "patch", "watch"],
         reason: "Reads the verdict and what keeps a pod from starting. Patches metadata only: it takes its own \
                  finalizer off once the verdict was read.",
     },
@@ -97,7 +89,7 @@ pub const RULES: &[Rule] = &[
         scope: Scope::Own,
         group: "coordination.k8s.io",
         resources: &["leases"],
-        verbs: &["create", "get", "list", "patch", "update", "watch"],
+        verbs: &["create", "get", "list", "update", "watch"],
         reason: "Elects one replica, and keeps one queue for each database server.",
     },
 ];

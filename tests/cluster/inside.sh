@@ -109,7 +109,7 @@ control_plane() {
         --secure-port=443 --advertise-address="$address" --allow-privileged=true \
         --tls-cert-file="$pki/apiserver.crt" --tls-private-key-file="$pki/apiserver.key" \
         --client-ca-file="$pki/ca.crt" --authorization-mode=Node,RBAC \
-        --enable-admission-plugins=NodeRestriction --service-cluster-ip-range=10.0.0.0/24 \
+        --enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement --service-cluster-ip-range=10.0.0.0/24 \
         --service-account-issuer=https://kubernetes.default.svc \
         --service-account-key-file="$pki/tokens.pub" --service-account-signing-key-file="$pki/tokens.key" \
         --kubelet-certificate-authority="$pki/ca.crt" --kubelet-preferred-address-types=InternalIP \

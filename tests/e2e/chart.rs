@@ -29,7 +29,8 @@ fn monitoring_definitions() -> String {
 
 #[test]
 fn every_combination_of_values_is_taken_by_the_api_server() {
-    let (release, shop, staging) = (Namespace::new("chart"), Namespace::new("chart"), Namespace::new("chart"));
+    let (release, shop, staging) =
+        (Namespace::new("chart"), Namespace::new("chart"), Namespace::new("chart"));
     let definitions = monitoring_definitions();
     for arguments in [
         &["apply", "--server-side", "-f", &definitions][..],
@@ -45,7 +46,15 @@ fn every_combination_of_values_is_taken_by_the_api_server() {
             .replace("staging", &staging.name);
         let text = template(&values, &["--namespace", &release.name]).unwrap();
         let ended = pipe(
-            &["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-"],
+            &[
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "--dry-run=server",
+                "--validate=strict",
+                "-f",
+                "-",
+            ],
             &text,
         );
         assert_eq!(ended.code, 0, "{}\n{}", combination.name, ended.err);
@@ -204,7 +213,11 @@ fn the_policies_of_the_chart_refuse_what_they_say() {
             restore("priority", "runner: {priorityClassName: high}"),
             Some("runner.priorityClassName is not one of"),
         ),
-        ("admin", restore("place", "runner: {nodeSelector: {a: b}}"), Some("nodeSelector and affinity may not")),
+        (
+            "admin",
+            restore("place", "runner: {nodeSelector: {a: b}}"),
+            Some("nodeSelector and affinity may not"),
+        ),
         ("edit", storage("s3: {bucket: backups}"), None),
         ("edit", storage("s3: {bucket: other}"), Some("s3.bucket is not one of the allowed buckets")),
         (
@@ -215,7 +228,11 @@ fn the_policies_of_the_chart_refuse_what_they_say() {
         ("edit", storage("s3: {bucket: backups, endpoint: 'https://minio.example:9000'}"), None),
         ("edit", storage("volume: {claimName: other}"), Some("volume.claimName is not one of the allowed")),
         ("edit", connection("engine: PostgreSQL, host: pg.staging.svc"), None),
-        ("edit", connection("engine: PostgreSQL, host: staging.svc"), Some("host is not one of the allowed hosts")),
+        (
+            "edit",
+            connection("engine: PostgreSQL, host: staging.svc"),
+            Some("host is not one of the allowed hosts"),
+        ),
         ("edit", connection("engine: PostgreSQL, host: 10.1.0.5"), None),
         (
             "edit",
@@ -227,7 +244,12 @@ fn the_policies_of_the_chart_refuse_what_they_say() {
         match refusal {
             None => assert_eq!(ended.code, 0, "{manifest}\n{}", ended.err),
             Some(says) => {
-                assert!(ended.code != 0 && ended.err.contains(says), "{manifest}\n{}{}", ended.out, ended.err);
+                assert!(
+                    ended.code != 0 && ended.err.contains(says),
+                    "{manifest}\n{}{}",
+                    ended.out,
+                    ended.err
+                );
             }
         }
     }
@@ -243,7 +265,17 @@ impl Drop for Gone {
 }
 
 fn try_as(namespace: &Namespace, user: &str, manifest: &str) -> Ended {
-    let at = ["--namespace", &namespace.name, "apply", "--server-side", "--force-conflicts", "-f", "-", "--as", user];
+    let at = [
+        "--namespace",
+        &namespace.name,
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "-f",
+        "-",
+        "--as",
+        user,
+    ];
     pipe(&at, manifest)
 }
 
@@ -256,13 +288,17 @@ fn restore(name: &str, spec: &str) -> String {
 }
 
 fn storage(spec: &str) -> String {
-    format!("{{apiVersion: reinstate.dev/v1alpha1, kind: BackupStorage, metadata: {{name: s}}, spec: {{{spec}}}}}")
-        .replace("{name: s}", if spec.starts_with("volume") { "{name: v}" } else { "{name: s}" })
+    format!(
+        "{{apiVersion: reinstate.dev/v1alpha1, kind: BackupStorage, metadata: {{name: s}}, spec: {{{spec}}}}}"
+    )
+    .replace("{name: s}", if spec.starts_with("volume") { "{name: v}" } else { "{name: s}" })
 }
 
 fn connection(spec: &str) -> String {
     let name = if spec.contains("SQLite") { "file" } else { "server" };
-    format!("{{apiVersion: reinstate.dev/v1alpha1, kind: DatabaseConnection, metadata: {{name: {name}}}, spec: {{{spec}}}}}")
+    format!(
+        "{{apiVersion: reinstate.dev/v1alpha1, kind: DatabaseConnection, metadata: {{name: {name}}}, spec: {{{spec}}}}}"
+    )
 }
 
 /// The commands that `docs/install.md` gives for an operator that is gone in the midst of a run, on
@@ -272,7 +308,8 @@ fn what_an_uninstall_in_the_midst_of_a_run_leaves_goes_with_the_commands_of_the_
     let namespace = Namespace::new("uninstall");
     let scene = Scene::new(&namespace);
     // A runner whose image is nowhere: its pod is there and never ends.
-    let mut operator = Operator::start_with(&namespace, &["--runner-image", "localhost/reinstate/nothing:test"]);
+    let mut operator =
+        Operator::start_with(&namespace, &["--runner-image", "localhost/reinstate/nothing:test"]);
     scene.restore("stuck", "");
     namespace.wait_for::<DatabaseRestore>("stuck", "is held by the finalizer", |restore| {
         restore.finalizers().iter().any(|it| it == "reinstate.dev/run")
@@ -286,7 +323,8 @@ fn what_an_uninstall_in_the_midst_of_a_run_leaves_goes_with_the_commands_of_the_
     let commands = page.split("```").nth(1).unwrap().trim_start_matches("sh\n");
     let commands = commands.replace(" -A ", &format!(" -n {} ", namespace.name));
     assert!(!commands.contains("-A"), "{commands}");
-    let path = format!("{}:{}", installed("kubectl").parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let path =
+        format!("{}:{}", installed("kubectl").parent().unwrap().display(), std::env::var("PATH").unwrap());
     let output = Command::new("bash")
         .args(["-euo", "pipefail", "-c", &commands])
         .env("PATH", path)

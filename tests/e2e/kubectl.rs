@@ -175,3 +175,28 @@ fn a_job_of_the_user_lists_the_backups_and_is_gone_afterwards() {
     left.retain(|job| job.metadata.deletion_timestamp.is_none());
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn replaced_data_is_put_back_by_its_name_and_what_runs_left_is_removed() {
+    let namespace = Namespace::new("plugin-revert");
+    let scene = Scene::new(&namespace);
+    let _operator = Operator::start(&namespace);
+    let plugin = Plugin::new(&namespace);
+    scene.database("app.db", 7);
+    plugin
+        .run(&format!("restore backups:{PLAIN} --to app --name r --confirm app.db --follow --timeout 2m"))
+        .expect(0, &["r: Restored", "The replaced data is kept as", "revert r"]);
+    assert_eq!(scene.tables("app.db"), ["item", "note"]);
+    plugin.run("revert r").expect(3, &["app.db, which holds 2 tables", "--yes app.db"]);
+    plugin.run("revert r --yes other").expect(3, &["nothing was written"]);
+    assert_eq!(scene.tables("app.db"), ["item", "note"]);
+    plugin.run("revert r --yes app.db").expect(0, &["Restored r", "The replaced data is kept as"]);
+    assert_eq!(scene.tables("app.db"), ["old"]);
+    std::fs::write(scene.volume.path(".app.db.reinstate-dead.shadow"), "x").unwrap();
+    scene.volume.give(&scene.volume.path(".app.db.reinstate-dead.shadow"));
+    plugin.run("discard r").expect(0, &["removed", ".app.db.reinstate-dead.shadow"]);
+    assert_eq!(scene.tables("app.db"), ["old"]);
+    // Kept data whose time is not over stays.
+    plugin.run("revert r --yes app.db").expect(0, &["Restored r"]);
+    assert_eq!(scene.tables("app.db"), ["old"]);
+}

@@ -4,8 +4,10 @@
 //! names another cluster to use. A part that is missing is a failure that says so.
 #![allow(
     clippy::allow_attributes,
+    clippy::cast_precision_loss,
     clippy::disallowed_methods,
     clippy::expect_used,
+    clippy::format_push_string,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
@@ -25,7 +27,13 @@ mod kubectl;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
+mod rights;
+#[path = "../it/rule_cases.rs"]
+mod rule_cases;
+mod rules;
 mod scale;
+mod secrets;
 mod smoke;
 #[path = "../it/support.rs"]
 mod support;
+mod troubles;

@@ -29,6 +29,7 @@ mod new;
 mod parts;
 mod plans;
 mod properties;
+mod rule_cases;
 mod rules;
 mod runner;
 mod s3;

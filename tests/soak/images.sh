@@ -19,16 +19,14 @@ toolchain=localhost/reinstate/rust:test
 export work sysroot revision epoch version toolchain
 
 CARGO_HOME="$work/cargo" cargo fetch --locked
-tar -C "$sysroot" --exclude=./share --exclude=./lib/rustlib/src -cf "$work/toolchain.tar" .
 
 rust_image() {
     local container
     container="$(store from --pull-never "$base")"
     store run --isolation chroot "$container" -- \
         sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null'
-    store add --quiet "$container" "$work/toolchain.tar" /usr/local/ >/dev/null
-    store add --quiet "$container" "$work/cargo" /usr/local/cargo >/dev/null
-    store config --env CARGO_HOME=/usr/local/cargo --env CARGO_NET_OFFLINE=true "$container"
+    store config --env CARGO_HOME=/usr/local/cargo --env CARGO_NET_OFFLINE=true \
+        --env PATH=/usr/local/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
     store commit --quiet --rm "$container" "$toolchain" >/dev/null
 }
 
@@ -38,12 +36,14 @@ build_twice() {
     local round name fresh
     for round in 1 2; do
         mkdir "$work/$round"
-        git archive --mtime="@$((epoch + 3600 * round))" HEAD | tar -C "$work/$round" -x
+        git archive HEAD | tar -C "$work/$round" -x
+        find "$work/$round" -exec touch --date="@$((epoch + 3600 * round))" {} +
         for name in operator runner; do
             # The first target of a round compiles; the second finds that layer.
             fresh=()
             [ "$name" = runner ] || fresh=(--no-cache)
             store bud --isolation chroot --pull-never --layers "${fresh[@]}" --timestamp "$epoch" \
+                --volume "$sysroot:/usr/local/rust:ro" --volume "$work/cargo:/usr/local/cargo" \
                 --build-arg BUILD_IMAGE="$toolchain" --build-arg SOURCE_DATE_EPOCH="$epoch" \
                 --build-arg VERSION="$version" --build-arg REVISION="$revision" \
                 --target "$name" --tag "localhost/reinstate/$name:round-$round" "$work/$round"

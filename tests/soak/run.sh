@@ -35,6 +35,10 @@ part kills env REINSTATE_SOAK_KILLS=100 cargo test --locked --release --test it 
 # 10,000 finished restores, five quiet minutes, 500 to be run: requests, memory, times.
 part scale env REINSTATE_SOAK_FINISHED=10000 REINSTATE_SOAK_QUIET_SECONDS=300 REINSTATE_SOAK_RUNS=500 \
     cargo test --locked --release --test e2e scale:: -- --nocapture --test-threads 1
+# The operator killed at each of its writes, before and after, and at 50 moments;
+# the runner at 60, of which some end before they are hit.
+part node-kills env REINSTATE_SOAK_STEPS=1000 REINSTATE_SOAK_OPERATOR_KILLS=50 REINSTATE_SOAK_RUNNER_KILLS=60 \
+    cargo test --locked --release --test e2e kills:: -- --nocapture --test-threads 1
 part images bash tests/soak/images.sh
 if [ -f tests/soak/fuzz.sh ]; then part fuzz bash tests/soak/fuzz.sh; else absent fuzz tests/soak/fuzz.sh; fi
 if [ -d benches/reading ]; then

@@ -121,7 +121,7 @@ pub fn errand(storage: &BackupStorage, prefix: &str, limit: Option<usize>) -> Re
     if let Some(limit) = limit {
         arguments.extend(["--limit".to_owned(), limit.to_string()]);
     }
-    Ok(Errand { verb: "list", plan, order, arguments })
+    Ok(Errand { verb: "list", plan, order, arguments, is_writing: false })
 }
 
 #[cfg(test)]

@@ -33,8 +33,10 @@ const LABEL_JOB: &str = "batch.kubernetes.io/job-name";
 const MANAGER: &str = "kubectl-reinstate";
 /// How long a finished Job stays that could not be deleted, in seconds.
 const TTL_SECONDS: i32 = 300;
-/// How much longer than asked for the Job may run, so that it is ended from here, with words, in seconds.
-const SPARE_SECONDS: u64 = 30;
+/// The same for one whose verdict nobody has read.
+const TTL_OF_WRITERS_SECONDS: i32 = 7 * 24 * 3600;
+/// How long one that only reads may take from its start, in seconds.
+const READING_SECONDS: u64 = 600;
 /// Time between two looks at the pod.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Without a pod for so long, the events say why.
@@ -50,7 +52,7 @@ pub struct Flags {
     /// Service account of the pod: its cloud identity reads the storage
     #[arg(long, value_name = "NAME")]
     pub service_account: Option<String>,
-    /// How long it may take
+    /// How long its pod may take to start
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub timeout: crate::api::Duration,
 }
@@ -66,6 +68,8 @@ pub struct Errand {
     pub order: String,
     /// Arguments of the program.
     pub arguments: Vec<String>,
+    /// Whether it may change a target: then it is left to its end, whatever happens here.
+    pub is_writing: bool,
 }
 
 /// Runs the Job; `hear` gets each line of its log. Gives back the termination message of its pod.
@@ -82,6 +86,11 @@ pub async fn run(
         ended = Box::pin(watch(cluster, &name, flags, hear)) => ended,
         _ = tokio::signal::ctrl_c() => Err(Error::refused("stopped", "")),
     };
+    if errand.is_writing && ended.is_err() {
+        let (namespace, what) = (&cluster.namespace, "it may still work, and is not stopped from here");
+        output::note(&format!("Job {name}: {what}: kubectl logs -f job/{name} -n {namespace}"));
+        return ended;
+    }
     let parameters = DeleteParams::background();
     if let Err(error) = cluster.api::<Job>().delete(&name, &parameters).await {
         let error = Error::request(format!("delete Job {name}"))(error);
@@ -129,8 +138,11 @@ fn job(flags: &Flags, errand: &Errand, newest: Option<(RunnerImage, Vec<LocalRef
         (LABEL_COMPONENT, errand.verb.to_owned()),
     ];
     let labels = labels.map(|(name, value)| (name.to_owned(), value));
-    let seconds = flags.timeout.get().as_secs().saturating_add(SPARE_SECONDS);
+    let seconds = flags.timeout.get().as_secs().saturating_add(READING_SECONDS);
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    // One that writes ends itself by the plan's own timeout, and never in the midst of a switch.
+    let (seconds, ttl) =
+        if errand.is_writing { (None, TTL_OF_WRITERS_SECONDS) } else { (Some(seconds), TTL_SECONDS) };
     Job {
         metadata: ObjectMeta {
             generate_name: Some(format!("reinstate-{}-", errand.verb)),
@@ -139,8 +151,8 @@ fn job(flags: &Flags, errand: &Errand, newest: Option<(RunnerImage, Vec<LocalRef
         },
         spec: Some(JobSpec {
             backoff_limit: Some(0),
-            active_deadline_seconds: Some(seconds),
-            ttl_seconds_after_finished: Some(TTL_SECONDS),
+            active_deadline_seconds: seconds,
+            ttl_seconds_after_finished: Some(ttl),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels.into()),
@@ -270,7 +282,7 @@ mod tests {
         assert_eq!(mounts, ["/run/reinstate/order", "/tmp", "/run/reinstate/secrets/keys"]);
         assert_eq!(
             (&job["spec"]["activeDeadlineSeconds"], &job["spec"]["backoffLimit"]),
-            (&90.into(), &0.into())
+            (&660.into(), &0.into())
         );
         // The operator's own Jobs and pods are selected by these.
         assert_ne!(job["metadata"]["labels"]["app.kubernetes.io/managed-by"], "reinstate");

@@ -131,7 +131,7 @@ pub(super) fn waiting(pod: &Pod) -> String {
 }
 
 /// A line of the log for people; one that is no JSON object stays as it is.
-fn readable(line: &str) -> String {
+pub(super) fn readable(line: &str) -> String {
     let Ok(fields) = serde_json::from_str::<Map<String, Value>>(line) else { return clean(line) };
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
     let time = text("timestamp");

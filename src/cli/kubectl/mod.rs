@@ -21,6 +21,7 @@ pub mod report;
 pub mod restore;
 pub mod state;
 pub mod status;
+pub mod undo;
 pub mod wanted;
 
 use clap::{Parser, Subcommand};
@@ -69,6 +70,10 @@ pub enum Verb {
     Confirm(confirm::Confirm),
     /// Stops a restore for good
     Cancel(cancel::Cancel),
+    /// Puts the data back that a restore has replaced and kept
+    Revert(undo::Revert),
+    /// Removes what runs left beside a target
+    Discard(undo::Discard),
     /// Lists what was restored when, and how it ended
     History(history::History),
     /// Writes the receipt of a restore, for the ticket
@@ -107,6 +112,8 @@ async fn run(arguments: &Kubectl) -> Result<ExitCode> {
         Verb::Logs(arguments) => logs::run(&cluster, arguments).await,
         Verb::Confirm(arguments) => confirm::run(&cluster, arguments).await,
         Verb::Cancel(arguments) => cancel::run(&cluster, arguments).await,
+        Verb::Revert(arguments) => undo::revert(&cluster, arguments).await,
+        Verb::Discard(arguments) => undo::discard(&cluster, arguments).await,
         Verb::History(arguments) => history::run(&cluster, arguments).await,
         Verb::Report(arguments) => report::run(&cluster, arguments).await,
         Verb::New(arguments) => new::run(&cluster, arguments).await,

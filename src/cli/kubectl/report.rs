@@ -238,9 +238,11 @@ fn undo(restore: &DatabaseRestore, status: &RestoreStatus) -> String {
             .map_or_else(String::new, |until| format!(" at least until {}", page::minute(until.0)));
         let _ = writeln!(
             text,
-            "The replaced data of {} is kept as {}{until}. Whoever puts it back loses what was written to {} since.",
+            "The replaced data of {} is kept as {}{until}. `kubectl reinstate revert {} -n {}` puts it back, and keeps what was written to {} since in its turn.",
             code(&row.to),
             code(&previous.name),
+            restore.name_any(),
+            restore.namespace().unwrap_or_default(),
             code(&row.to),
         );
     }

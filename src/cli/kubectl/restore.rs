@@ -17,7 +17,7 @@ use super::{follow, status};
 use crate::api::{BackupStorage, DatabaseConnection, DatabaseRestore, EncryptionProfile};
 use crate::cli::exit::ExitCode;
 use crate::cli::{now, output};
-use crate::plan::{Objects, resolve};
+use crate::plan::{Objects, RestorePlan, resolve};
 use crate::reason::Reason;
 
 /// Restores a backup
@@ -86,32 +86,47 @@ pub async fn create(cluster: &Cluster, manifest: Value) -> Result<DatabaseRestor
 
 /// Everything that is known to be wrong at once; the operator says the rest.
 async fn check(cluster: &Cluster, restore: &DatabaseRestore) -> Result<()> {
+    match objects(cluster, restore).await? {
+        Some(objects) => resolved(restore, &objects).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// The plan of `restore` with the objects as they are now.
+pub async fn plan(cluster: &Cluster, restore: &DatabaseRestore) -> Result<RestorePlan> {
+    let objects = objects(cluster, restore).await?.ok_or_else(|| {
+        Error::refused(
+            "you may not look at the objects that it refers to",
+            "It takes get on backupstorages and databaseconnections.",
+        )
+    })?;
+    resolved(restore, &objects)
+}
+
+fn resolved(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePlan> {
+    resolve(restore, objects).map_err(|problems| {
+        let lines: Vec<String> =
+            problems.iter().map(|it| format!("{}: {} ({})", it.field, it.message, it.reason)).collect();
+        let text = lines.join("\n       ");
+        let reason = problems.first().map_or(Reason::InvalidSpec, |problem| problem.reason);
+        if reason == Reason::InvalidSpec { Error::Usage(text) } else { Error::refused(text, reason.hint()) }
+    })
+}
+
+/// What `restore` refers to; `None` where the user may not look at all of it.
+async fn objects(cluster: &Cluster, restore: &DatabaseRestore) -> Result<Option<Objects>> {
     let spec = &restore.spec;
     let storage = look::<BackupStorage>(cluster, Some(&spec.backup.storage_ref.name)).await?;
-    let connection =
-        look::<DatabaseConnection>(cluster, spec.target.as_ref().map(|target| &target.connection_ref.name))
-            .await?;
-    let profile = look::<EncryptionProfile>(
-        cluster,
-        spec.backup.encryption.profile_ref.as_ref().map(|profile| &profile.name),
-    )
-    .await?;
+    let connection = spec.target.as_ref().map(|target| &target.connection_ref.name);
+    let connection = look::<DatabaseConnection>(cluster, connection).await?;
+    let profile = spec.backup.encryption.profile_ref.as_ref().map(|profile| &profile.name);
+    let profile = look::<EncryptionProfile>(cluster, profile).await?;
     let (Seen::Known(storages), Seen::Known(connections), Seen::Known(profiles)) =
         (storage, connection, profile)
     else {
-        return Ok(());
+        return Ok(None);
     };
-    let objects = Objects { storages, connections, profiles };
-    let Err(problems) = resolve(restore, &objects) else { return Ok(()) };
-    let lines: Vec<String> =
-        problems.iter().map(|it| format!("{}: {} ({})", it.field, it.message, it.reason)).collect();
-    let text = lines.join("\n       ");
-    let reason = problems.first().map_or(Reason::InvalidSpec, |problem| problem.reason);
-    if reason == Reason::InvalidSpec {
-        Err(Error::Usage(text))
-    } else {
-        Err(Error::refused(text, reason.hint()))
-    }
+    Ok(Some(Objects { storages, connections, profiles }))
 }
 
 /// What could be seen of the objects of a kind.

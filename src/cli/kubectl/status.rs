@@ -87,6 +87,7 @@ pub fn next(cluster: &Cluster, restore: &DatabaseRestore) -> String {
         State::Unseen | State::UnderWay => {
             &[("to follow it", "status --follow"), ("its log", "logs -f"), ("to stop it", "cancel")]
         }
+        State::Good if has_kept(restore) => &[("the receipt", "report"), ("to undo it", "revert")],
         State::Good => &[("the receipt", "report")],
         State::Bad(_) => &[("its log", "logs"), ("the receipt", "report")],
     };
@@ -97,6 +98,11 @@ pub fn next(cluster: &Cluster, restore: &DatabaseRestore) -> String {
         })
         .collect();
     lines.join("\n")
+}
+
+fn has_kept(restore: &DatabaseRestore) -> bool {
+    let target = restore.status.as_ref().and_then(|status| status.target.as_ref());
+    target.is_some_and(|target| target.databases.iter().any(|row| row.previous.is_some()))
 }
 
 /// The table of all.

@@ -249,7 +249,7 @@ fn under_way(draft: &mut Draft, restore: &DatabaseRestore, view: &View, job: &st
 /// Writes the end of the attempt, and of the run where it is the run's end. Another attempt starts in
 /// a later pass, after everything of this one is put away.
 fn end(draft: &mut Draft, restore: &DatabaseRestore, ended: Ended) -> Next {
-    verdict::write(draft, ended);
+    verdict::write(draft, ended.of_mode(restore.spec.mode));
     if restore.metadata.deletion_timestamp.is_some() {
         return Next::default();
     }

@@ -13,7 +13,7 @@ use crate::operator::names::FINALIZER_RUN;
 use crate::operator::queue::Queue;
 use crate::operator::test_support;
 use crate::operator::view::{Container, Job, JobFacts, Load, Place, Pod, View, Warning};
-use crate::plan::{Objects, Problem, resolve};
+use crate::plan::{Mode, Objects, Problem, resolve};
 use crate::reason::Reason;
 use crate::report::{FailureReport, Outcome, RestoreReport, TargetModified};
 
@@ -365,6 +365,18 @@ fn a_pod_that_went_with_its_node_before_it_was_seen_to_start_may_have_written() 
         let end = run(&restore, &view);
         assert_eq!(ready(&end), ("False".into(), expected.into()), "{reason}");
         assert_eq!(says(&end, "TargetModified").unwrap(), modified, "{reason}");
+    }
+}
+
+#[test]
+fn a_run_that_only_reads_has_changed_nothing_whatever_became_of_it() {
+    for (mode, modified) in [(Mode::Restore, "Unknown"), (Mode::Plan, "False")] {
+        let mut restore = with(vec![attempt(Some("j1"))]);
+        restore.spec.mode = mode;
+        restore.spec.retries = 0;
+        let end = run(&restore, &View { job: Job::Missing, ..View::default() });
+        assert_eq!(ready(&end), ("False".into(), "RunnerLost".into()), "{mode:?}");
+        assert_eq!(says(&end, "TargetModified").unwrap(), modified, "{mode:?}");
     }
 }
 

@@ -10,9 +10,12 @@ use crate::operator::conditions::ConditionType;
 use crate::operator::draft::Draft;
 use crate::operator::record;
 use crate::operator::view::{Container, Pod, Warning};
+use crate::plan::Mode;
 use crate::reason::Reason;
 use crate::report::{Outcome, RestoreReport, TargetModified};
 
+/// What is told of the runtime's words at most, in bytes.
+const SAID_LIMIT_BYTES: usize = 400;
 /// Reason of the disruption of a pod whose node was removed from the cluster.
 const NODE_GONE: &str = "DeletionByPodGC";
 
@@ -51,6 +54,14 @@ impl Ended {
     /// A failure of a run of which it is not known whether it wrote.
     pub(super) fn unknown(reason: Reason, message: impl Into<String>) -> Self {
         Self::failed(reason, message, Truth::Unknown)
+    }
+
+    /// The same of a run that only reads: whatever became of it, no target was changed.
+    pub(super) fn of_mode(mut self, mode: Mode) -> Self {
+        if mode != Mode::Restore && self.touched == Truth::Unknown {
+            self.touched = Truth::False;
+        }
+        self
     }
 
     fn failed(reason: Reason, message: impl Into<String>, touched: Truth) -> Self {
@@ -187,7 +198,7 @@ fn silent(pod: &Pod, (code, words): (i32, &str), entry: Option<Entry>, why: Why<
         ),
         "StartError" | "ContainerCannotRun" => (
             Reason::ContainerNotStarted,
-            format!("the container of pod {} could not be started: {words}", pod.name),
+            format!("the container of pod {} could not be started: {words}: {}", pod.name, said(pod)),
         ),
         _ => why_interrupted(pod, why).unwrap_or_else(|| {
             let message =
@@ -196,6 +207,13 @@ fn silent(pod: &Pod, (code, words): (i32, &str), entry: Option<Entry>, why: Why<
         }),
     };
     Ended::failed(reason, message, touched)
+}
+
+/// The runtime's words about a container that it could not start.
+fn said(pod: &Pod) -> &str {
+    let Container::Ended { journal, .. } = &pod.container else { return "" };
+    let text = journal.trim();
+    text.get(..text.floor_char_boundary(SAID_LIMIT_BYTES)).unwrap_or_default()
 }
 
 /// Writes the end into the attempt and what was learned into the record.

@@ -18,7 +18,7 @@ mod volume;
 
 use std::time::Duration;
 
-pub(crate) use audit::Audit;
+pub(crate) use audit::{Audit, Request};
 pub(crate) use cluster::cluster;
 pub(crate) use namespace::Namespace;
 pub(crate) use operator::Operator;

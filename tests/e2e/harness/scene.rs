@@ -144,7 +144,7 @@ spec: {{engine: SQLite, sqlite: {{claimName: data, path: {path}, runAsUser: {USE
         let database = rusqlite::Connection::open(&file).unwrap();
         database.execute_batch("CREATE TABLE IF NOT EXISTS old (number INTEGER)").unwrap();
         for number in 0..rows {
-            database.execute("INSERT INTO old VALUES (?1)", [i64::try_from(number).unwrap()]).unwrap();
+            database.execute("INSERT INTO old VALUES (?1)", [number]).unwrap();
         }
         drop(database);
         self.volume.give(&file);

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::{Namespace, cluster};
-use crate::parts::minio::{Bucket, KEY_ID, Minio, SECRET};
+use crate::parts::minio::{Bucket, Minio};
 use crate::parts::{Server, server_folder};
 
 /// A new bucket, at an address that pods reach, under TLS with the cluster's own CA.
@@ -33,9 +33,10 @@ impl Namespace {
     pub(crate) fn storage(&self, name: &str, bucket: &Bucket) {
         let options = bucket.options();
         let ca = String::from_utf8(options.ca_pem.unwrap()).unwrap();
+        let keys = options.credentials.unwrap();
         let secret = serde_json::json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
-            "stringData": {"id": KEY_ID, "secret": SECRET, "ca.crt": ca},
+            "stringData": {"id": keys.access_key_id, "secret": keys.secret_access_key.expose(), "ca.crt": ca},
         });
         self.apply(&secret.to_string());
         self.apply(&format!(

@@ -18,6 +18,15 @@ pub(crate) struct Volume<'a> {
 impl<'a> Volume<'a> {
     /// A claim named `claim`, bound to an empty folder that belongs to user and group `owner`.
     pub(crate) fn new(namespace: &'a Namespace, claim: &str, owner: u32) -> Self {
+        Self::with_mode(namespace, claim, owner, "ReadWriteOnce")
+    }
+
+    /// The same, for one pod at a time.
+    pub(crate) fn exclusive(namespace: &'a Namespace, claim: &str, owner: u32) -> Self {
+        Self::with_mode(namespace, claim, owner, "ReadWriteOncePod")
+    }
+
+    fn with_mode(namespace: &'a Namespace, claim: &str, owner: u32, mode: &str) -> Self {
         let object = format!("{}-{claim}", namespace.name);
         let folder = namespace.cluster.volumes().join(&object);
         std::fs::create_dir_all(&folder).unwrap();
@@ -29,7 +38,7 @@ kind: PersistentVolume
 metadata: {{name: {object}}}
 spec:
   capacity: {{storage: 1Gi}}
-  accessModes: [ReadWriteOnce]
+  accessModes: [{mode}]
   persistentVolumeReclaimPolicy: Retain
   storageClassName: ''
   claimRef: {{namespace: {namespace}, name: {claim}}}
@@ -41,7 +50,7 @@ metadata: {{name: {claim}}}
 spec:
   storageClassName: ''
   volumeName: {object}
-  accessModes: [ReadWriteOnce]
+  accessModes: [{mode}]
   resources: {{requests: {{storage: 1Gi}}}}
 ",
             namespace = namespace.name,

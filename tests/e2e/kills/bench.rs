@@ -41,10 +41,10 @@ pub(super) enum Kill {
     Nothing,
     /// The operator, at the write of this number.
     Step(usize, Side),
-    /// The operator, so long after the restore was created.
-    Operator(Duration),
-    /// The first runner, so long after its program began.
-    Runner(Duration),
+    /// The operator, so long after the restore was created; the next one comes so long after that.
+    Operator(Duration, Duration),
+    /// The runner of this number, from 0, so long after its program began.
+    Runner(usize, Duration),
 }
 
 /// One run.
@@ -64,8 +64,8 @@ pub(super) struct Done {
     pub(super) killed: Option<String>,
     /// From the creation to the end.
     pub(super) span: Duration,
-    /// Life of the first runner's process.
-    pub(super) runner: Duration,
+    /// How long each runner's process lived.
+    pub(super) runners: Vec<Duration>,
     /// The end, in words.
     pub(super) end: String,
     name: String,
@@ -124,7 +124,7 @@ impl<'a> Bench<'a> {
             writes: self.proxy.writes(),
             killed: ended.killed,
             span: ended.span,
-            runner: ended.runner,
+            runners: ended.runners,
             end,
             name,
             target,

@@ -30,7 +30,7 @@ pub(super) fn judge(case: Case, target: &Target, found: &Found, ended: &Ended) -
         _ => false,
     };
     hold(fits && target.is_new(found) == (found.writes == 1), "the target contradicts the verdict")?;
-    if !matches!(case.kill, Kill::Runner(_)) {
+    if !matches!(case.kill, Kill::Runner(..)) {
         undisturbed(case, found, status)?;
     }
     let attempts = status.attempts.len();

@@ -23,8 +23,8 @@ pub(super) struct Ended {
     /// What was killed, and where.
     pub(super) killed: Option<String>,
     pub(super) span: Duration,
-    /// Life of the first runner's process.
-    pub(super) runner: Duration,
+    /// How long each runner's process lived, where that was watched.
+    pub(super) runners: Vec<Duration>,
     /// What the operators said.
     pub(super) log: String,
 }
@@ -47,7 +47,7 @@ pub(super) struct Live<'a> {
     recorded: Option<Instant>,
     is_nudged: bool,
     killed: Option<String>,
-    runner: Option<Runner>,
+    runners: Option<Runners>,
     log: String,
 }
 
@@ -58,32 +58,35 @@ impl<'a> Live<'a> {
         let operator = operator::run(&bench.proxied, &bench.arguments);
         let step = match case.kill {
             Kill::Step(number, side) => Some((number, side)),
-            Kill::Nothing | Kill::Operator(_) | Kill::Runner(_) => None,
+            Kill::Nothing | Kill::Operator(..) | Kill::Runner(..) => None,
         };
         bench.proxy.watch(operator.id(), step);
-        let moment = match case.kill {
-            Kill::Runner(moment) => Some(Some(moment)),
-            Kill::Nothing => Some(None),
-            Kill::Step(..) | Kill::Operator(_) => None,
+        let runners = match case.kill {
+            Kill::Runner(which, moment) => {
+                Some(Runners::watch(bench.scene.volume.path(""), Some((which, moment))))
+            }
+            Kill::Nothing => Some(Runners::watch(bench.scene.volume.path(""), None)),
+            Kill::Step(..) | Kill::Operator(..) => None,
         };
-        let runner = moment.map(|moment| Runner::watch(bench.scene.volume.path(""), moment));
         let confirm = match case.life {
             Life::Create | Life::Ask => String::new(),
             Life::Replace | Life::Hold | Life::Cancel | Life::Delete => {
                 format!("overwrite: {{confirm: [{name}.db]}}")
             }
         };
+        // With an operator that is away, the Job may be gone before its journal was read.
+        let ttl = if matches!(case.kill, Kill::Operator(..)) { "jobTTL: 1s" } else { "jobTTL: 1h" };
         let switch = if case.life == Life::Hold { "switch: Hold" } else { "switch: Auto" };
         bench.scene.restore(
             &name,
             &format!(
                 "backup: {{storageRef: {{name: backups}}, path: new.db, allowUnproven: true}}\n\
-                 target: {{connectionRef: {{name: {name}}}}}\n{switch}\n{confirm}"
+                 target: {{connectionRef: {{name: {name}}}}}\n{ttl}\n{switch}\n{confirm}"
             ),
         );
         let begun = Instant::now();
         let (recorded, is_nudged, killed, log) = (None, false, None, String::new());
-        Self { bench, case, number, name, operator, begun, recorded, is_nudged, killed, runner, log }
+        Self { bench, case, number, name, operator, begun, recorded, is_nudged, killed, runners, log }
     }
 
     /// Follows it to its end: the verdict is there and everything is put away, or the object is gone.
@@ -115,10 +118,10 @@ impl<'a> Live<'a> {
             sleep(Duration::from_millis(20));
         };
         let span = self.begun.elapsed();
-        let seen = self.runner.take().map(Runner::end).unwrap_or_default();
+        let seen = self.runners.take().map(Runners::end).unwrap_or_default();
         self.log.push_str(&self.operator.log());
-        let shot = seen.shot.map(|at| format!("runner after {at:?}"));
-        Ended { status, killed: self.killed.or(shot), span, runner: seen.span, log: self.log }
+        let shot = seen.shot.map(|at| format!("runner {} after {at:?}", seen.spans.len()));
+        Ended { status, killed: self.killed.or(shot), span, runners: seen.spans, log: self.log }
     }
 
     /// Sees to it that an operator is killed, and that there is one again.
@@ -127,16 +130,19 @@ impl<'a> Live<'a> {
             return;
         }
         self.killed = match self.case.kill {
-            Kill::Nothing | Kill::Runner(_) => None,
+            Kill::Nothing | Kill::Runner(..) => None,
             Kill::Step(number, side) => {
                 self.bench.proxy.killed().map(|write| format!("operator {side:?} write {number}, {write}"))
             }
-            Kill::Operator(moment) => {
+            Kill::Operator(moment, _) => {
                 (self.begun.elapsed() >= moment).then(|| format!("operator after {:?}", self.begun.elapsed()))
             }
         };
         if self.killed.is_some() {
             self.operator.kill();
+            if let Kill::Operator(_, away) = self.case.kill {
+                sleep(away);
+            }
             self.log.push_str(&self.operator.log());
             self.log.push_str("--- killed; the next one:\n");
             self.operator = operator::run(&self.bench.direct, &self.bench.arguments);
@@ -177,33 +183,37 @@ impl<'a> Live<'a> {
     }
 }
 
-/// Watches for the first runner that has a volume, and kills it where that is wanted.
-struct Runner {
+/// Watches for the runners that have a volume, one after the other, and kills one where that is wanted.
+struct Runners {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Seen>,
 }
 
-/// What was seen of it.
+/// What was seen of them.
 #[derive(Default)]
 struct Seen {
-    span: Duration,
-    /// How long it had run when it was killed.
+    spans: Vec<Duration>,
+    /// How long the last one had run when it was killed; it is the last that was looked for.
     shot: Option<Duration>,
 }
 
-impl Runner {
-    fn watch(volume: PathBuf, moment: Option<Duration>) -> Self {
+impl Runners {
+    fn watch(volume: PathBuf, kill: Option<(usize, Duration)>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = spawn(move || {
-            let mut known = HashMap::new();
-            while !stopped.load(Ordering::Relaxed) {
+            let (mut known, mut seen) = (HashMap::new(), Seen::default());
+            while !stopped.load(Ordering::Relaxed) && seen.shot.is_none() {
                 if let Some(runner) = find(&volume, &mut known) {
-                    return hunt(runner, moment);
+                    let moment =
+                        kill.filter(|(which, _)| *which == seen.spans.len()).map(|(_, moment)| moment);
+                    let (span, shot) = hunt(runner, moment);
+                    seen.spans.push(span);
+                    seen.shot = shot;
                 }
                 sleep(Duration::from_millis(4));
             }
-            Seen::default()
+            seen
         });
         Self { stop, thread }
     }
@@ -234,7 +244,9 @@ fn find(volume: &Path, known: &mut HashMap<i32, Instant>) -> Option<i32> {
     None
 }
 
-fn hunt(runner: i32, moment: Option<Duration>) -> Seen {
+/// Waits for the end of a runner, and sees to it where that is wanted: how long it lived, and when it was
+/// killed.
+fn hunt(runner: i32, moment: Option<Duration>) -> (Duration, Option<Duration>) {
     let begun = Instant::now();
     let is_alive = || Path::new("/proc").join(runner.to_string()).exists();
     let mut shot = None;
@@ -245,5 +257,5 @@ fn hunt(runner: i32, moment: Option<Duration>) -> Seen {
         }
         sleep(Duration::from_micros(500));
     }
-    Seen { span: begun.elapsed(), shot }
+    (begun.elapsed(), shot)
 }

@@ -86,7 +86,7 @@ fn measured(benches: &[Bench<'_>], lives: &[Life]) -> Vec<Done> {
 
 #[test]
 fn an_operator_killed_at_a_write_is_followed_by_one_that_ends_the_run_as_it_would_have_ended() {
-    const LIVES: [Life; 4] = [Life::Create, Life::Ask, Life::Cancel, Life::Delete];
+    const LIVES: [Life; 5] = [Life::Create, Life::Ask, Life::Hold, Life::Cancel, Life::Delete];
     with_benches("steps", |benches| {
         let (mut seeded, mut cases) = (Seeded(4), Vec::new());
         for done in measured(benches, &LIVES) {
@@ -101,7 +101,7 @@ fn an_operator_killed_at_a_write_is_followed_by_one_that_ends_the_run_as_it_woul
             }
             cases.extend(all.into_iter().enumerate().map(|(number, (write, side))| Case {
                 life,
-                start: start_of(life, number),
+                start: start_of(life, number / 2 + number),
                 kill: Kill::Step(write, side),
             }));
         }
@@ -112,30 +112,32 @@ fn an_operator_killed_at_a_write_is_followed_by_one_that_ends_the_run_as_it_woul
     });
 }
 
-/// Cases with random moments of the run of each life in turn.
-fn at_random(
-    lives: &[Done],
-    (seed, wanted): (u64, usize),
-    span: impl Fn(&Done) -> Duration,
-    kill: impl Fn(Duration) -> Kill,
-) -> Vec<Case> {
-    let mut seeded = Seeded(seed);
-    (0..wanted)
-        .map(|number| {
-            let life = &lives[number % lives.len()];
-            let moment = span(life) * u32::try_from(seeded.below(1000)).unwrap() / 1000;
-            let start = start_of(life.case.life, number / lives.len());
-            Case { life: life.case.life, start, kill: kill(moment) }
-        })
-        .collect()
+/// As many cases as are wanted, of each life in turn; `kill` chooses the moment.
+fn at_random(lives: &[Done], wanted: usize, mut kill: impl FnMut(&Done, usize) -> Kill) -> Vec<Case> {
+    let case = |number: usize| {
+        let (life, round) = (&lives[number % lives.len()], number / lives.len());
+        Case { life: life.case.life, start: start_of(life.case.life, round), kill: kill(life, round) }
+    };
+    (0..wanted).map(case).collect()
+}
+
+/// A moment within `span`.
+fn moment(seeded: &mut Seeded, span: Duration) -> Duration {
+    span * u32::try_from(seeded.below(1000)).unwrap() / 1000
 }
 
 #[test]
 fn an_operator_killed_at_any_moment_is_followed_by_one_that_ends_the_run_as_it_would_have_ended() {
     with_benches("moments", |benches| {
-        let lives = measured(benches, &[Life::Create, Life::Ask, Life::Replace]);
+        let lives = measured(benches, &[Life::Create, Life::Ask, Life::Hold]);
         let wanted = count("REINSTATE_SOAK_OPERATOR_KILLS", 3);
-        run_all(benches, at_random(&lives, (5, wanted), |done| done.span, Kill::Operator));
+        let mut seeded = Seeded(5);
+        let kill = |life: &Done, _| {
+            // Back at once, or after the run and its Job may have ended.
+            let away = Duration::from_secs(5) * u32::from(seeded.below(2) == 1);
+            Kill::Operator(moment(&mut seeded, life.span), away)
+        };
+        run_all(benches, at_random(&lives, wanted, kill));
     });
 }
 
@@ -146,9 +148,15 @@ fn a_runner_killed_at_any_moment_leaves_a_verdict_that_the_target_does_not_contr
         return;
     }
     with_benches("runner", |benches| {
-        let lives = measured(benches, &[Life::Create, Life::Replace]);
+        let lives = measured(benches, &[Life::Create, Life::Replace, Life::Hold]);
         let wanted = count("REINSTATE_SOAK_RUNNER_KILLS", 3);
-        let done = run_all(benches, at_random(&lives, (6, wanted), |done| done.runner, Kill::Runner));
+        let mut seeded = Seeded(6);
+        let kill = |life: &Done, round| {
+            // The one that loads, and where there is one, the one that only switches.
+            let which = (round / 2) % life.runners.len();
+            Kill::Runner(which, moment(&mut seeded, life.runners[which]))
+        };
+        let done = run_all(benches, at_random(&lives, wanted, kill));
         let killed = done.iter().filter(|done| done.killed.is_some()).count();
         println!("{killed} of {} runners were killed", done.len());
         assert!(killed > 0);

@@ -29,6 +29,8 @@ pub(crate) struct Minio {
     pub(crate) endpoint: String,
     /// The CA of its certificate; `None` without TLS.
     pub(crate) ca: Option<Vec<u8>>,
+    /// Id and secret of the key that may do everything.
+    keys: (String, String),
     admin: Client,
 }
 
@@ -72,17 +74,30 @@ impl Minio {
             .env("MINIO_BROWSER", "off");
         let server = start(command, &folder.join("log"));
         let endpoint = format!("{}://127.0.0.1:{port}", if tls { "https" } else { "http" });
-        let admin = client(&endpoint, ca.as_deref());
-        wait_until("MinIO answers", || wait(admin.list_buckets().send()).is_ok());
-        Self { _server: Some(server), port, endpoint, ca, admin }
+        Self::at(Some(server), endpoint, port, ca, (KEY_ID, SECRET))
     }
 
     /// A server that runs at `https://HOST:PORT`.
     pub(crate) fn running(host: &str, port: u16, ca: Vec<u8>) -> Self {
-        let endpoint = format!("https://{host}:{port}");
-        let admin = client(&endpoint, Some(&ca));
+        Self::running_with(host, port, ca, (KEY_ID, SECRET))
+    }
+
+    /// The same with keys of its own.
+    pub(crate) fn running_with(host: &str, port: u16, ca: Vec<u8>, keys: (&str, &str)) -> Self {
+        Self::at(None, format!("https://{host}:{port}"), port, Some(ca), keys)
+    }
+
+    fn at(
+        server: Option<Server>,
+        endpoint: String,
+        port: u16,
+        ca: Option<Vec<u8>>,
+        (id, secret): (&str, &str),
+    ) -> Self {
+        let admin = client(&endpoint, ca.as_deref(), (id, secret));
         wait_until("MinIO answers", || wait(admin.list_buckets().send()).is_ok());
-        Self { _server: None, port, endpoint, ca: Some(ca), admin }
+        let keys = (id.to_owned(), secret.to_owned());
+        Self { _server: server, port, endpoint, ca, keys, admin }
     }
 
     pub(crate) fn bucket(&'static self) -> Bucket {
@@ -132,7 +147,7 @@ impl Bucket {
             endpoint: Some(self.minio.endpoint.clone()),
             region: Some("us-east-1".to_owned()),
             force_path_style: true,
-            credentials: Some(credentials(KEY_ID, SECRET)),
+            credentials: Some(credentials(&self.minio.keys.0, &self.minio.keys.1)),
             ca_pem: self.minio.ca.clone(),
             ..S3Options::default()
         }
@@ -151,7 +166,7 @@ pub(crate) fn credentials(id: &str, secret: &str) -> S3Credentials {
     }
 }
 
-fn client(endpoint: &str, ca: Option<&[u8]>) -> Client {
+fn client(endpoint: &str, ca: Option<&[u8]>, (id, secret): (&str, &str)) -> Client {
     let mut trust = TrustStore::empty();
     if let Some(ca) = ca {
         trust = trust.with_pem_certificate(ca);
@@ -166,7 +181,7 @@ fn client(endpoint: &str, ca: Option<&[u8]>) -> Client {
             .endpoint_url(endpoint)
             .region(Region::new("us-east-1"))
             .force_path_style(true)
-            .credentials_provider(Credentials::new(KEY_ID, SECRET, None, None, "test"))
+            .credentials_provider(Credentials::new(id, secret, None, None, "test"))
             .http_client(http)
             .build(),
     )
