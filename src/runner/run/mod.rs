@@ -134,8 +134,8 @@ impl<'a, 'p> Run<'a, 'p> {
 
     fn carry_out(&mut self) -> Result<Outcome> {
         let Errand { task, held, .. } = self.parts.errand.clone();
-        if self.plan.mode != Mode::Restore && (held.is_some() || task != Task::Restore) {
-            let message = "a plan of mode Plan or Verify only looks; it has no switch and no other errand";
+        if self.plan.mode != Mode::Restore && task == Task::Restore && held.is_some() {
+            let message = "a plan of mode Plan or Verify only looks; it has no switch";
             return Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
         }
         match (task, held) {
