@@ -133,7 +133,12 @@ impl<'a, 'p> Run<'a, 'p> {
     }
 
     fn carry_out(&mut self) -> Result<Outcome> {
-        match (self.parts.errand.task.clone(), self.parts.errand.held.clone()) {
+        let Errand { task, held, .. } = self.parts.errand.clone();
+        if self.plan.mode != Mode::Restore && task == Task::Restore && held.is_some() {
+            let message = "a plan of mode Plan or Verify only looks; it has no switch";
+            return Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
+        }
+        match (task, held) {
             (Task::Restore, None) => self.restore(),
             (Task::Restore, Some(held)) => self.switch_held(&held),
             (Task::Discard, held) => self.discard(held.as_ref()),

@@ -303,3 +303,16 @@ fn queries_of_the_manifest_decide_before_the_switch() {
         assert_eq!((sha256(&pod.target()), pod.files()), (old, vec!["app.db".to_owned()]));
     }
 }
+
+#[test]
+fn a_plan_that_only_looks_does_not_switch() {
+    let pod = pod(true);
+    let (pinned, held) = hold(&pod);
+    let before = snapshot(&pod.at("/claims/app-data"));
+    next(&pod, "  mode: Plan", |order| {
+        order.pinned = Some(pinned);
+        order.held = Some(held);
+    });
+    pod.run().expect(2, &["InvalidSpec"]);
+    assert_eq!(snapshot(&pod.at("/claims/app-data")), before);
+}
