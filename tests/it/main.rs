@@ -6,6 +6,8 @@
     clippy::allow_attributes,
     clippy::disallowed_methods,
     clippy::expect_used,
+    clippy::format_collect,
+    clippy::format_push_string,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,

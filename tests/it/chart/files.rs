@@ -53,6 +53,16 @@ fn the_one_file_install_is_what_the_chart_renders() {
     write_or_compare("config/install.yaml".as_ref(), &format!("{HEAD}{text}"));
 }
 
+/// One program writes `1`, another `1.0`: the same number to the API server.
+fn as_floats(value: &mut Value) {
+    match value {
+        Value::Number(number) => *value = number.as_f64().into(),
+        Value::Array(items) => items.iter_mut().for_each(as_floats),
+        Value::Object(fields) => fields.values_mut().for_each(as_floats),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
 #[test]
 fn kustomize_builds_the_one_file_install() {
     let output = Command::new(installed("kubectl"))
@@ -64,6 +74,7 @@ fn kustomize_builds_the_one_file_install() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let sorted = |text: &str| {
         let mut all: Vec<Value> = parse(text);
+        all.iter_mut().for_each(as_floats);
         all.sort_by_key(key);
         all
     };
