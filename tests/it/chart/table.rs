@@ -130,7 +130,7 @@ pub(crate) const COMBINATIONS: &[Combination] = &[
                   tolerations: [{key: a, operator: Exists}], \
                   affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}}, \
                   topologySpreadConstraints: [{maxSkew: 1, topologyKey: kubernetes.io/hostname, \
-                  whenUnsatisfiable: ScheduleAnyway}], priorityClassName: system-cluster-critical, \
+                  whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {a: b}}}], priorityClassName: system-cluster-critical, \
                   resources: {limits: {cpu: 1, memory: 1Gi}}, terminationGracePeriodSeconds: 5, \
                   extraArgs: [--identity=me], extraEnv: [{name: X, value: 'y'}], \
                   extraVolumes: [{name: v, emptyDir: {}}], extraVolumeMounts: [{name: v, mountPath: /v}], \
