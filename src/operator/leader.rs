@@ -3,6 +3,7 @@
 //! It saves work and noise; that no restore runs twice does not depend on it. Ages are measured by this
 //! process's own clock from when it saw the Lease change, never by another machine's times.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
 
+use super::health::Health;
 use super::names::LEADER_LEASE;
 
 /// A Lease that was not renewed for so long is free.
@@ -25,14 +27,23 @@ pub struct Election {
     api: Api<Lease>,
     identity: String,
     clock: fn() -> Timestamp,
+    /// Hears of every answer of the API server.
+    health: Arc<Health>,
     /// The Lease as it was last seen to change, and when.
     seen: Option<(Lease, Instant)>,
 }
 
 impl Election {
     /// Takes part as `identity` with the Lease in `namespace`.
-    pub fn new(client: Client, namespace: &str, identity: &str, clock: fn() -> Timestamp) -> Self {
-        Self { api: Api::namespaced(client, namespace), identity: identity.to_owned(), clock, seen: None }
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        identity: &str,
+        clock: fn() -> Timestamp,
+        health: Arc<Health>,
+    ) -> Self {
+        let api = Api::namespaced(client, namespace);
+        Self { api, identity: identity.to_owned(), clock, health, seen: None }
     }
 
     /// Comes back as the leader.
@@ -40,7 +51,11 @@ impl Election {
         loop {
             match self.try_once().await {
                 Ok(true) => return,
-                Ok(false) => tracing::debug!("another operator is the leader"),
+                Ok(false) => {
+                    tracing::debug!("another operator is the leader");
+                    // One that waits for its turn is as ready as it can be.
+                    self.health.synced();
+                }
                 Err(error) => tracing::warn!("failed to take part in the election: {error}"),
             }
             tokio::time::sleep(RENEW / 2).await;
@@ -76,7 +91,9 @@ impl Election {
 
     /// Takes or renews the Lease where that may be done; whether it is this process's now.
     async fn try_once(&mut self) -> Result<bool, kube::Error> {
-        let written = match self.api.get_opt(LEADER_LEASE).await? {
+        let found = self.api.get_opt(LEADER_LEASE).await?;
+        self.health.reached_api();
+        let written = match found {
             None => self.api.create(&PostParams::default(), &self.lease(None)).await,
             Some(found) => {
                 if !self.may_take(&found) {

@@ -94,12 +94,15 @@ pub async fn run(
     let stop = stop.shared();
     let served = health::serve(listener, Arc::clone(&health), Arc::clone(&metrics), stop.clone());
     tokio::spawn(served);
-    beat(Arc::clone(&health));
-    let mut election =
-        leader::Election::new(client.clone(), &settings.namespace, &settings.identity, settings.clock);
+    beat(Arc::clone(&health), options.leader_election);
+    let mut election = leader::Election::new(
+        client.clone(),
+        &settings.namespace,
+        &settings.identity,
+        settings.clock,
+        Arc::clone(&health),
+    );
     if options.leader_election {
-        // One that waits for its turn is as ready as it can be.
-        health.synced();
         tokio::select! {
             () = election.win() => {}
             () = stop.clone() => return Ok(()),
@@ -126,12 +129,15 @@ pub async fn run(
     ended
 }
 
-/// Shows the probe that the runtime goes round.
-fn beat(health: Arc<Health>) {
+/// Shows the probe that the runtime goes round. Without an election nothing asks the API server regularly,
+/// so its silence cannot be told then.
+fn beat(health: Arc<Health>, hears_of_the_api: bool) {
     tokio::spawn(async move {
         loop {
             health.beat();
-            health.reached_api();
+            if !hears_of_the_api {
+                health.reached_api();
+            }
             tokio::time::sleep(HOUSEKEEPING).await;
         }
     });
