@@ -15,10 +15,10 @@ ARG PREBUILT
 ARG SOURCE_DATE_EPOCH=0
 WORKDIR /src
 COPY . .
-# Function names stay in, so that a backtrace says something; line tables would be most of the size.
+# Names of functions and line tables would be most of the size; what a panic says names its line anyway.
 RUN set -eu; \
-    if [ -z "${PREBUILT}" ]; then \
-        export CARGO_INCREMENTAL=0 CARGO_PROFILE_RELEASE_STRIP=debuginfo; \
+    if [ -z "${PREBUILT:-}" ]; then \
+        export CARGO_INCREMENTAL=0 CARGO_PROFILE_RELEASE_STRIP=symbols; \
         cargo build --locked --release --bin reinstate; \
     fi; \
     install -D -m 0755 "${PREBUILT:-target/release/reinstate}" /image/reinstate; \

@@ -18,7 +18,7 @@ build() {
     local context="$storage/context" name
     rm -rf "$context"
     mkdir "$context"
-    strip --strip-debug -o "$context/reinstate" "$binary"
+    strip -o "$context/reinstate" "$binary"
     for name in operator runner; do
         store bud --quiet --isolation chroot --pull-never --layers=false --timestamp 0 \
             --build-arg BUILD_IMAGE="$base" --build-arg PREBUILT=reinstate \
