@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::scene::{BACKUP, PLAIN, Scene};
 use crate::harness::{Namespace, Operator, RUNNER_IMAGE};
+use crate::parts::wait_until;
 use crate::support::{Ended, without_credentials};
 
 /// What `docs/kubectl.md` says that a user needs.
@@ -42,7 +45,7 @@ impl<'a> Plugin<'a> {
         Self { namespace, kubeconfig: namespace.kubeconfig_of("user") }
     }
 
-    fn run(&self, line: &str) -> Ended {
+    fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reinstate"));
         without_credentials(&mut command);
         command
@@ -51,7 +54,11 @@ impl<'a> Plugin<'a> {
             .args(["--namespace", &self.namespace.name])
             .env("KUBECONFIG", &self.kubeconfig)
             .stdin(Stdio::null());
-        Ended::of(command.output().unwrap())
+        command
+    }
+
+    fn run(&self, line: &str) -> Ended {
+        Ended::of(self.command(line).output().unwrap())
     }
 }
 
@@ -168,9 +175,7 @@ fn a_job_of_the_user_lists_the_backups_and_is_gone_afterwards() {
     plugin
         .run("backups backups --image localhost/none:1 --timeout 8s")
         .expect(11, &["not started within 8s", "Image"]);
-    let mut left = namespace.list::<Job>("app.kubernetes.io/managed-by=kubectl-reinstate");
-    left.retain(|job| job.metadata.deletion_timestamp.is_none());
-    assert!(left.is_empty(), "{left:?}");
+    assert!(jobs(&namespace).is_empty());
 }
 
 #[test]
@@ -196,4 +201,44 @@ fn replaced_data_is_put_back_by_its_name_and_what_runs_left_is_removed() {
     // Kept data whose time is not over stays.
     plugin.run("revert r --yes app.db").expect(0, &["Restored r"]);
     assert_eq!(scene.tables("app.db"), ["old"]);
+}
+
+#[test]
+fn a_revert_that_does_not_start_is_taken_back_and_never_runs() {
+    let namespace = Namespace::new("plugin-late");
+    let scene = Scene::new(&namespace);
+    let _operator = Operator::start(&namespace);
+    let plugin = Plugin::new(&namespace);
+    scene.database("app.db", 7);
+    plugin
+        .run(&format!("restore backups:{PLAIN} --to app --name r --confirm app.db --follow --timeout 2m"))
+        .expect(0, &["r: Restored", "The replaced data is kept as"]);
+    let revert = "revert r --yes app.db --image localhost/none:1 --timeout";
+    plugin
+        .run(&format!("{revert} 8s"))
+        .expect(11, &["was taken back before it began", "not started within 8s", "Image"]);
+    nothing_is_left(&namespace);
+
+    let mut stopped = plugin.command(&format!("{revert} 2m"));
+    let stopped = stopped.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("its Job is there", || !jobs(&namespace).is_empty());
+    kill_process(Pid::from_child(&stopped), Signal::INT).unwrap();
+    let stopped = Ended::of(stopped.wait_with_output().unwrap());
+    stopped.expect(11, &["was taken back before it began", "stopped"]);
+    nothing_is_left(&namespace);
+    assert_eq!(scene.tables("app.db"), ["item", "note"]);
+}
+
+/// Jobs of the plugin that are not being deleted.
+fn jobs(namespace: &Namespace) -> Vec<Job> {
+    let mut jobs = namespace.list::<Job>("app.kubernetes.io/managed-by=kubectl-reinstate");
+    jobs.retain(|job| job.metadata.deletion_timestamp.is_none());
+    jobs
+}
+
+fn nothing_is_left(namespace: &Namespace) {
+    let left = jobs(namespace);
+    assert!(left.is_empty(), "{left:?}");
+    let left = namespace.list::<Pod>("app.kubernetes.io/managed-by=kubectl-reinstate");
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -2,24 +2,21 @@
 //! Secrets of a storage or the files of a target. Its pod is built as that of a restore. It is deleted
 //! when its log was read, and goes by itself where that fails.
 
-use std::pin::pin;
-use std::time::Duration;
+mod watch;
 
 use clap::Args;
-use futures_util::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::{Event, LocalObjectReference, Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{LocalObjectReference, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, LogParams, PostParams};
-use tokio::time::Instant;
+use kube::api::{DeleteParams, ListParams, PostParams};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::cluster::Cluster;
 use super::error::{Error, Result};
-use super::logs;
 use crate::api::LocalRef;
 use crate::api::restore::runner::Runner;
-use crate::cli::output::{self, clean};
+use crate::cli::output;
 use crate::operator::build::{RunnerImage, pod};
 use crate::operator::names::{ANNOTATION_ORDER, LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_NAME, SELECTOR};
 use crate::plan::RestorePlan;
@@ -27,8 +24,6 @@ use crate::plan::pod::CONTAINER;
 
 /// The runner's image where nothing else says which: that of the chart's values, of this version.
 const DEFAULT_IMAGE: &str = concat!("reinstate/runner:", env!("CARGO_PKG_VERSION"));
-/// Label of Kubernetes: the Job of a pod.
-const LABEL_JOB: &str = "batch.kubernetes.io/job-name";
 /// Who made the Job.
 const MANAGER: &str = "kubectl-reinstate";
 /// How long a finished Job stays that could not be deleted, in seconds.
@@ -37,10 +32,6 @@ const TTL_SECONDS: i32 = 300;
 const TTL_OF_WRITERS_SECONDS: i32 = 7 * 24 * 3600;
 /// How long one that only reads may take from its start, in seconds.
 const READING_SECONDS: u64 = 600;
-/// Time between two looks at the pod.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Without a pod for so long, the events say why.
-const POD_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the Job is run
 #[derive(Args, Clone, Debug, Default)]
@@ -80,23 +71,28 @@ pub async fn run(
     hear: impl FnMut(&str),
 ) -> Result<String> {
     let job = job(flags, errand, newest(cluster).await?);
+    // Listened to before there is a Job: a Ctrl-C must not end this program and leave that one.
+    let mut interrupted = signal(SignalKind::interrupt())
+        .map_err(|error| Error::refused(format!("failed to listen to Ctrl-C: {error}"), ""))?;
     let made = cluster.api::<Job>().create(&PostParams::default(), &job).await;
     let name = made.map_err(Error::request("make the Job"))?.name_any();
     let ended = tokio::select! {
-        ended = Box::pin(watch(cluster, &name, flags, hear)) => ended,
-        _ = tokio::signal::ctrl_c() => Err(Error::refused("stopped", "")),
+        ended = Box::pin(watch::to_its_end(cluster, &name, flags, hear)) => ended,
+        _ = interrupted.recv() => Err(Error::refused("stopped", "")),
     };
     if errand.is_writing && ended.is_err() {
-        let (namespace, what) = (&cluster.namespace, "it may still work, and is not stopped from here");
-        output::note(&format!("Job {name}: {what}: kubectl logs -f job/{name} -n {namespace}"));
+        watch::take_back(cluster, &name).await?;
         return ended;
     }
-    let parameters = DeleteParams::background();
-    if let Err(error) = cluster.api::<Job>().delete(&name, &parameters).await {
-        let error = Error::request(format!("delete Job {name}"))(error);
+    if let Err(error) = delete(cluster, &name).await {
         output::note(&format!("{}; it goes by itself once it is over", error.words()));
     }
     ended
+}
+
+async fn delete(cluster: &Cluster, job: &str) -> Result<()> {
+    let deleted = cluster.api::<Job>().delete(job, &DeleteParams::background()).await;
+    deleted.map(drop).map_err(Error::request(format!("delete Job {job}")))
 }
 
 /// The container of the namespace's newest runner, and the Secrets that its image is pulled with.
@@ -165,81 +161,6 @@ fn job(flags: &Flags, errand: &Errand, newest: Option<(RunnerImage, Vec<LocalRef
         }),
         status: None,
     }
-}
-
-async fn watch(cluster: &Cluster, job: &str, flags: &Flags, mut hear: impl FnMut(&str)) -> Result<String> {
-    let pod = started(cluster, job, flags).await?;
-    let parameters =
-        LogParams { container: Some(CONTAINER.to_owned()), follow: true, ..LogParams::default() };
-    let log = cluster.api::<Pod>().log_stream(&pod, &parameters).await;
-    let mut lines = pin!(log.map_err(Error::request(format!("read the log of pod {pod}")))?.lines());
-    loop {
-        match lines.try_next().await {
-            Ok(Some(line)) => hear(&line),
-            Ok(None) => break,
-            Err(error) => {
-                return Err(Error::refused(format!("failed to read the log of pod {pod}: {error}"), ""));
-            }
-        }
-    }
-    message(cluster, &pod).await
-}
-
-/// The pod, once its container has started.
-async fn started(cluster: &Cluster, job: &str, flags: &Flags) -> Result<String> {
-    let (begun, mut said) = (Instant::now(), String::new());
-    loop {
-        let selected = ListParams::default().labels(&format!("{LABEL_JOB}={job}"));
-        let pods = cluster.api::<Pod>().list(&selected).await.map_err(Error::request("list pods"))?.items;
-        let waits = match pods.first() {
-            Some(pod) if logs::has_started(pod) => return Ok(pod.name_any()),
-            Some(pod) => logs::waiting(pod),
-            None if begun.elapsed() < POD_WITHIN => String::new(),
-            None => refusal(cluster, job).await,
-        };
-        if begun.elapsed() >= flags.timeout.get() {
-            let waits = [waits, said, format!("Job {job} has no pod")]
-                .into_iter()
-                .find(|it| !it.is_empty())
-                .unwrap_or_default();
-            return Err(Error::refused(
-                format!("not started within {}: {waits}", flags.timeout),
-                "Name another image with --image, or more time with --timeout.",
-            ));
-        }
-        // A pod that is just being started says so too; that is not worth a line.
-        if waits != said && begun.elapsed() >= POD_WITHIN {
-            output::note(&clean(&waits));
-            said = waits;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Why the Job has no pod, in the cluster's words.
-async fn refusal(cluster: &Cluster, job: &str) -> String {
-    let about = ListParams::default().fields(&format!("involvedObject.name={job},type=Warning"));
-    let events = cluster.api::<Event>().list(&about).await.map(|list| list.items).unwrap_or_default();
-    let words = events.into_iter().rev().find_map(|event| event.message);
-    words
-        .map_or_else(|| format!("Job {job} has no pod yet"), |words| format!("Job {job} has no pod: {words}"))
-}
-
-/// The termination message of the pod, once the kubelet has read it.
-async fn message(cluster: &Cluster, pod: &str) -> Result<String> {
-    for _ in 0..20 {
-        let found =
-            cluster.api::<Pod>().get_opt(pod).await.map_err(Error::request(format!("read pod {pod}")))?;
-        let ended = found.as_ref().and_then(logs::container).and_then(|state| state.terminated.as_ref());
-        if let Some(ended) = ended {
-            return Ok(ended.message.clone().unwrap_or_default());
-        }
-        if found.is_none() {
-            break;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Err(Error::refused(format!("pod {pod} is gone, and with it what it had to say"), ""))
 }
 
 #[cfg(test)]

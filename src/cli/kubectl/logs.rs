@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::{AsyncBufReadExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use kube::ResourceExt;
 use kube::api::{ListParams, LogParams};
 use serde_json::{Map, Value};
@@ -17,6 +17,7 @@ use crate::api::DatabaseRestore;
 use crate::cli::exit::ExitCode;
 use crate::cli::output::{self, clean};
 use crate::operator::names::{LABEL_ATTEMPT, LABEL_UID};
+use crate::operator::observe::was_never_made;
 use crate::plan::pod::CONTAINER;
 
 /// Time between two looks whether the container has started.
@@ -101,10 +102,10 @@ fn nothing(restore: &DatabaseRestore, number: Option<u32>) -> String {
     }
 }
 
-/// The state of the runner's container.
-pub(super) fn container(pod: &Pod) -> Option<&k8s_openapi::api::core::v1::ContainerState> {
+/// The state of the runner's container, if there is or was one.
+pub(super) fn container(pod: &Pod) -> Option<&ContainerState> {
     let all = pod.status.as_ref()?.container_statuses.as_ref()?;
-    all.iter().find(|it| it.name == CONTAINER)?.state.as_ref()
+    all.iter().find(|it| it.name == CONTAINER && !was_never_made(it))?.state.as_ref()
 }
 
 /// Whether the container runs or has run.
@@ -190,6 +191,21 @@ mod tests {
             ),
         ] {
             assert_eq!(waiting(&pod(status)), expected);
+        }
+    }
+
+    #[test]
+    fn a_container_that_was_never_made_has_not_started() {
+        for (id, expected) in [(Value::Null, false), ("".into(), false), ("containerd://a".into(), true)] {
+            let pod: Pod = serde_json::from_value(serde_json::json!({
+                "metadata": {"name": "p"},
+                "status": {"phase": "Failed", "containerStatuses": [{
+                    "name": "restore", "ready": false, "restartCount": 0, "image": "", "imageID": "", "containerID": id,
+                    "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}},
+                }]},
+            }))
+            .unwrap();
+            assert_eq!(has_started(&pod), expected, "{id}");
         }
     }
 }

@@ -85,15 +85,19 @@ fn warning(condition: &PodCondition) -> Warning {
     }
 }
 
+/// Whether a container that is told to have ended was never made: so a kubelet tells it where the pod
+/// was deleted before.
+pub fn was_never_made(status: &ContainerStatus) -> bool {
+    let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+    status.container_id.as_deref().unwrap_or_default().is_empty()
+        && ended.is_some_and(|ended| ended.reason.as_deref() == Some(STATUS_UNKNOWN))
+}
+
 fn state(status: &ContainerStatus) -> Container {
-    let never_made = status.container_id.as_deref().unwrap_or_default().is_empty();
+    if was_never_made(status) {
+        return Container::Created;
+    }
     match status.state.clone().unwrap_or_default() {
-        // So a kubelet ends a container that it had never made, because its pod is deleted.
-        ContainerState { terminated: Some(ended), .. }
-            if never_made && ended.reason.as_deref() == Some(STATUS_UNKNOWN) =>
-        {
-            Container::Created
-        }
         ContainerState { terminated: Some(ended), .. } => Container::Ended {
             code: ended.exit_code,
             reason: ended.reason.unwrap_or_default(),

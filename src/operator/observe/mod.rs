@@ -17,6 +17,7 @@ use kube::api::ListParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 
+pub use facts::was_never_made;
 pub(crate) use place::is_gone;
 
 use super::context::Context;
