@@ -269,7 +269,6 @@ fn used_volume(namespace: &Namespace) -> Volume<'_> {
 }
 
 #[test]
-#[ignore = "minutes long, not yet seen to its end: run with --ignored"]
 fn what_keeps_a_pod_from_starting_is_told_soon_and_given_up_in_time() {
     let namespace = Namespace::new("stuck");
     let scene = Scene::new(&namespace);
@@ -382,7 +381,6 @@ fn what_keeps_a_pod_from_starting_is_told_soon_and_given_up_in_time() {
 }
 
 #[test]
-#[ignore = "minutes long, not yet seen to its end: run with --ignored"]
 fn an_image_that_cannot_be_had_or_does_not_start_is_told() {
     let mut rows = vec![
         (
@@ -440,7 +438,6 @@ fn finished(scene: &Scene, name: &str) -> Timestamp {
 }
 
 #[test]
-#[ignore = "minutes long, not yet seen to its end: run with --ignored"]
 fn a_run_that_is_killed_or_runs_out_of_time_says_so_and_what_became_of_the_target() {
     let namespace = Namespace::new("killed");
     let scene = Scene::new(&namespace);
@@ -509,7 +506,6 @@ fn a_pod_or_job_that_is_deleted_before_the_start_was_never_a_run() {
 }
 
 #[test]
-#[ignore = "minutes long, not yet seen to its end: run with --ignored"]
 fn a_missing_secret_is_waited_for_and_the_run_goes_on_when_it_comes() {
     let namespace = Namespace::new("secret");
     let scene = Scene::new(&namespace);
@@ -579,7 +575,6 @@ spec: {{aes256Gcm: {{secretKeyRef: {{name: {secret}, key: {key}}}}}}}
 }
 
 #[test]
-#[ignore = "not passing yet in time: run with --ignored"]
 fn a_node_that_does_not_answer_keeps_the_run_and_its_place_until_it_comes_back() {
     let Some(node) = cluster().node() else { return };
     let namespace = Namespace::alone("lost");
