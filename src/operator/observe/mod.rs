@@ -152,7 +152,9 @@ async fn troubles(
     job: &JobFacts,
     pods: &[Pod],
 ) -> Result<Vec<Warning>> {
-    if job.suspended || pods.iter().any(Pod::has_started) {
+    // Events cannot be looked up: the API server reads all of the namespace for each question. A pod
+    // that has no node says why itself.
+    if job.suspended || pods.iter().any(|pod| pod.has_started() || pod.unschedulable.is_some()) {
         return Ok(Vec::new());
     }
     let uid = pods.first().map_or(job.uid.as_str(), |pod| pod.uid.as_str());
