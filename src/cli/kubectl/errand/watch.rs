@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Without a pod for so long, the events say why.
 const POD_WITHIN: Duration = Duration::from_secs(5);
 /// How long the pod of a Job that is taken back may take to go.
-const GONE_WITHIN: Duration = Duration::from_secs(60);
+const GONE_WITHIN: Duration = Duration::from_mins(1);
 
 /// Follows the Job to the end of its pod; gives back the termination message.
 pub(super) async fn to_its_end(
