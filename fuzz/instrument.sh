@@ -12,8 +12,8 @@ for argument; do
 done
 checks=
 case $name in
-age | age_core | brotli | brotli_decompressor) ;;
-reinstate | sidecar | tar | index | envelope | codec | dump | examine)
+age | age_core | brotli | brotli_decompressor | lz4_flex) ;;
+reinstate | sidecar | tar | index | envelope | codec | dump | examine | postgres_script | postgres_archive)
     checks="-Coverflow-checks=yes -Cdebug-assertions=yes"
     ;;
 *) exec "$rustc" "$@" ;;

@@ -7,7 +7,7 @@ corpus=corpus
 # Largest seed: libFuzzer mutates small inputs best, and -max_len follows from the largest.
 limit=16384
 
-for target in sidecar tar index envelope codec dump examine; do
+for target in sidecar tar index envelope codec dump examine postgres_script postgres_archive; do
     mkdir -p "$corpus/$target"
 done
 
@@ -118,3 +118,29 @@ if command -v zstd >/dev/null; then
     with_byte 07 "$scratch/dump.zst" "$corpus/codec/zstd"
     whole 06 "$scratch/dump.zst" /dev/null /dev/null "$corpus/examine/dump-zstd"
 fi
+
+for dump in "$fixtures"/postgres/*.dump; do
+    with_byte 3f "$dump" "$corpus/postgres_archive/$(basename "$dump")"
+done
+for dump in "$fixtures"/postgres/*.sql; do
+    with_byte 3f "$dump" "$corpus/postgres_script/$(basename "$dump")"
+done
+cat >"$scratch/all.sql" <<'SQL'
+\restrict x
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = off;
+CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN 1 > 2 THEN 'a\';' END; END;
+INSERT INTO public.t VALUES (1, E'\''), ($$;$$, $t$ $ $t$) /* ; /* */ */ -- ;
+;
+COPY public.t (a) FROM stdin;
+1\
+\N
+\.
+\unrestrict x
+\encoding SQL_ASCII
+\connect -reuse-previous=on "dbname='a b'"
+SELECT 1;
+SQL
+with_byte 01 "$scratch/all.sql" "$corpus/postgres_script/all"
+sed 's/UTF8/SJIS/' "$scratch/all.sql" >"$scratch/sjis.sql"
+with_byte 01 "$scratch/sjis.sql" "$corpus/postgres_script/sjis"

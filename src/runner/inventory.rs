@@ -49,17 +49,31 @@ pub struct TableRows {
     pub rows: u64,
 }
 
+/// The tables of one of the databases that a dump changes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseTables {
+    /// The database's name in the dump.
+    pub name: String,
+    /// Its tables with their rows.
+    pub tables: Vec<TableRows>,
+}
+
 /// What an engine's reader learned of one dump while pass 1 went through it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DumpFacts {
     /// Tables with their rows; `None` where the engine's reader does not count them.
     pub tables: Option<Vec<TableRows>>,
+    /// The databases that the dump itself names, in its order, with their tables; empty where it names
+    /// none.
+    pub databases: Vec<DatabaseTables>,
     /// The dump's own end mark or stated length was found.
     pub trailer: bool,
     /// The largest single statement in bytes, which the loader must hold in memory.
     pub largest_statement: u64,
     /// Version of the tool or file format that wrote it.
     pub engine_version: Option<String>,
+    /// The statement with which the dump would create its database, where it holds one.
+    pub create_statement: Option<Vec<u8>>,
     /// Bytes per page, where the format is a database file of pages.
     pub page_size: Option<u32>,
     /// What in the format is newer than this program knows; a matter of the version guard.

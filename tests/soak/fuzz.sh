@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../../fuzz"
 seconds=${1:-600}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(sidecar tar index envelope codec dump examine)
+[ ${#targets[@]} -gt 0 ] || targets=(sidecar tar index envelope codec dump examine postgres_script postgres_archive)
 
 ./seeds.sh
 RUSTC_WRAPPER=$PWD/instrument.sh nice cargo build --release --locked --bins

@@ -1,16 +1,20 @@
-//! Undoing compression: gzip, brotli, zstd or none, one layer.
+//! Undoing compression: gzip, brotli, zstd or none, one layer; and the compressed blocks inside dumps.
 //!
 //! Decoders are not integrity checks and their libraries forgive too much; here a stream that ends
 //! early, goes on after its end or grows without measure is an error. This is the only module that
 //! may use raw decoders.
 
+mod block;
 mod brotli;
 mod gzip;
+mod lz4;
 mod zstd;
 
 use std::io::{self, BufRead, Read};
 
 use serde::{Deserialize, Serialize};
+
+pub use block::{BlockCodec, BlockDecoder};
 
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Stage};

@@ -6,7 +6,7 @@ use super::{Codec, Counted, Decoder, ends_early, fault, judge};
 use crate::reason::Reason;
 
 /// Largest window that is allowed, as a power of two: 128 MiB, what `zstd -d` allows too.
-const WINDOW_LOG_MAX: u32 = 27;
+pub(super) const WINDOW_LOG_MAX: u32 = 27;
 
 /// The same in bytes.
 pub(super) const WINDOW_BYTES_MAX: u64 = 1 << WINDOW_LOG_MAX;

@@ -153,7 +153,8 @@ fn walk_dump(stream: &mut impl Read, format: DumpFormat, known: &Known, head: &[
     let facts = scanner.map_or_else(|| Ok(DumpFacts::default()), Scanner::finish)?;
     let engine = same_family(known.engine, detect::engine_of(format, head));
     let engine_version = facts.engine_version.clone();
-    let database = DatabaseEntry { name: known.name.clone(), format, bytes: 0, sha256: [0; 32], facts };
+    let name = known.name.clone().or_else(|| own_name(&facts));
+    let database = DatabaseEntry { name, format, bytes: 0, sha256: [0; 32], facts };
     Ok(Walked {
         sha256: [0; 32],
         bytes: 0,
@@ -162,6 +163,14 @@ fn walk_dump(stream: &mut impl Read, format: DumpFormat, known: &Known, head: &[
         engine_version,
         manifest: false,
     })
+}
+
+/// The name of the one database that a dump says it is of.
+fn own_name(facts: &DumpFacts) -> Option<String> {
+    match facts.databases.as_slice() {
+        [only] => Some(only.name.clone()).filter(|name| !name.is_empty()),
+        _ => None,
+    }
 }
 
 /// The stated engine where the content agrees with it (`MySQL` and `MariaDB` write the same dumps,
@@ -386,17 +395,17 @@ mod tests {
     #[test]
     fn a_tar_must_be_what_its_manifest_says() {
         let a = r#"{"name":"a","filename":"a.dump","size":7}"#;
-        let dump: &[u8] = b"PGDMP12";
+        let dump: &[u8] = b"REDIS01";
         let cases: &[(&str, Members<'_>, Result<usize, Reason>)] = &[
             (a, vec![("a.dump", dump)], Ok(1)),
             (a, vec![], Err(Reason::Truncated)),
             (a, vec![("b.dump", dump)], Err(Reason::CorruptBackup)),
-            (a, vec![("a.dump", b"PGDMP123")], Err(Reason::CorruptBackup)),
+            (a, vec![("a.dump", b"REDIS012")], Err(Reason::CorruptBackup)),
             (a, vec![("a.dump", dump), ("x", b"1")], Err(Reason::CorruptBackup)),
             (a, vec![("../../a.dump", dump)], Err(Reason::CorruptBackup)),
             (
                 r#"{"name":"a","filename":"a","size":3},{"name":"a","filename":"a","size":3}"#,
-                vec![("a", b"PGDMP"); 2],
+                vec![("a", b"REDIS"); 2],
                 Err(Reason::CorruptBackup),
             ),
         ];

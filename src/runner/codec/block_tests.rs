@@ -1,0 +1,122 @@
+use std::io::Write;
+
+use super::*;
+
+/// An LZ4 frame as the reference library writes it by default: linked parts of 64 KiB.
+fn lz4_frame(data: &[u8], linked: bool, checksums: bool) -> Vec<u8> {
+    use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+    let info = FrameInfo::new()
+        .block_mode(if linked { BlockMode::Linked } else { BlockMode::Independent })
+        .block_size(BlockSize::Max64KB)
+        .block_checksums(checksums)
+        .content_checksum(checksums);
+    let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn encoded(codec: BlockCodec, data: &[u8]) -> Vec<u8> {
+    match codec {
+        BlockCodec::None => data.to_vec(),
+        BlockCodec::Zlib => {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(6));
+            encoder.write_all(data).unwrap();
+            encoder.finish().unwrap()
+        }
+        BlockCodec::Lz4 => lz4_frame(data, true, false),
+        BlockCodec::Zstd => ::zstd::encode_all(data, 3).unwrap(),
+    }
+}
+
+fn decoded(codec: BlockCodec, stored: &[u8], step: usize) -> Result<Vec<u8>, Reason> {
+    let mut decoder = BlockDecoder::new(codec).unwrap();
+    let mut plain = Vec::new();
+    for piece in stored.chunks(step) {
+        let fed = decoder.feed(piece, &mut |part| {
+            plain.extend_from_slice(part);
+            Ok(())
+        });
+        fed.map_err(|fault| fault.reason)?;
+    }
+    decoder.finish().map_err(|fault| fault.reason)?;
+    Ok(plain)
+}
+
+const COMPRESSED: [BlockCodec; 3] = [BlockCodec::Zlib, BlockCodec::Lz4, BlockCodec::Zstd];
+
+fn sample() -> Vec<u8> {
+    (0..100_000_u32).flat_map(|i| (i * i / 77).to_le_bytes()).collect()
+}
+
+#[test]
+fn every_codec_gives_back_what_was_compressed_however_it_is_cut() {
+    for codec in [BlockCodec::None, BlockCodec::Zlib, BlockCodec::Lz4, BlockCodec::Zstd] {
+        for data in [Vec::new(), b"x".to_vec(), vec![b'a'; 300_000], sample()] {
+            let stored = encoded(codec, &data);
+            for step in [97, 4096, 1 << 20] {
+                assert!(decoded(codec, &stored, step) == Ok(data.clone()), "{codec:?} by {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_may_come_byte_by_byte() {
+    for codec in COMPRESSED {
+        let data = &sample()[..3000];
+        assert!(decoded(codec, &encoded(codec, data), 1) == Ok(data.to_vec()), "{codec:?}");
+    }
+}
+
+#[test]
+fn every_kind_of_lz4_frame_is_read_and_its_checksums_are_kept() {
+    let data = [sample(), vec![0; 200_000], sample()].concat();
+    for (linked, checksums) in [(true, false), (true, true), (false, false), (false, true)] {
+        let stored = lz4_frame(&data, linked, checksums);
+        for step in [997, 1 << 20] {
+            assert!(decoded(BlockCodec::Lz4, &stored, step) == Ok(data.clone()), "{linked} {checksums}");
+        }
+    }
+    let mut damaged = lz4_frame(&data, true, true);
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    assert_eq!(decoded(BlockCodec::Lz4, &damaged, 1 << 20), Err(Reason::CorruptBackup));
+}
+
+#[test]
+fn a_block_cut_anywhere_is_truncated() {
+    for codec in COMPRESSED {
+        let stored = encoded(codec, &sample()[..1500]);
+        for end in 0..stored.len() {
+            assert_eq!(decoded(codec, &stored[..end], 1 << 20), Err(Reason::Truncated), "{codec:?} at {end}");
+        }
+    }
+}
+
+#[test]
+fn anything_behind_the_end_is_an_error() {
+    for codec in COMPRESSED {
+        for step in [1, 1 << 20] {
+            let stored = [encoded(codec, b"rows"), b"x".to_vec()].concat();
+            assert_eq!(decoded(codec, &stored, step), Err(Reason::CorruptBackup), "{codec:?} by {step}");
+        }
+    }
+}
+
+#[test]
+fn a_block_that_grows_without_measure_is_stopped() {
+    let mut decoder = BlockDecoder::new(BlockCodec::Zstd).unwrap();
+    decoder.bytes_in = 100;
+    decoder.bytes_out = RATIO_FROM_BYTES;
+    let fault = decoder.feed(&encoded(BlockCodec::Zstd, &vec![0; 5_000_000]), &mut |_| Ok(())).unwrap_err();
+    assert_eq!(fault.reason, Reason::LimitExceeded);
+}
+
+#[test]
+fn a_zstd_window_over_128_mib_is_refused() {
+    let mut encoder = ::zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(28).unwrap();
+    encoder.write_all(&sample()).unwrap();
+    let stored = encoder.finish().unwrap();
+    assert_eq!(decoded(BlockCodec::Zstd, &stored, 1 << 20), Err(Reason::LimitExceeded));
+}

@@ -1,0 +1,160 @@
+//! Reads an archive in pass 1: its table of contents, rows per table, and whether every entry that has
+//! data came with them.
+
+use super::archive::entry::{Entry, Header};
+use super::archive::reader::{ArchiveReader, Event};
+use super::copy::Rows;
+use super::script::{HEAD_BYTES, Keep, Script, Statement};
+use super::split::Splitter;
+use super::subject::{Subject, TableName, subject};
+use super::tables::{Tables, version};
+use crate::reason::Reason;
+use crate::runner::engine::Scanner;
+use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::inventory::DumpFacts;
+
+/// Reads archives in pass 1.
+#[derive(Debug, Default)]
+pub struct ArchiveScanner {
+    reader: ArchiveReader,
+    inventory: Inventory,
+}
+
+impl Scanner for ArchiveScanner {
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        let inventory = &mut self.inventory;
+        self.reader.feed(bytes, &mut |event| inventory.take(event))
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<DumpFacts> {
+        self.reader.finish()?;
+        let (tables, databases) = self.inventory.tables.into_facts();
+        Ok(DumpFacts {
+            tables: Some(tables),
+            databases,
+            trailer: true,
+            largest_statement: self.inventory.largest.max(self.reader.contents_bytes()),
+            engine_version: self.inventory.version,
+            create_statement: self.inventory.create_statement,
+            warnings: self.inventory.warnings,
+            ..DumpFacts::default()
+        })
+    }
+}
+
+/// What has been seen of an archive.
+#[derive(Debug, Default)]
+struct Inventory {
+    tables: Tables,
+    version: Option<String>,
+    create_statement: Option<Vec<u8>>,
+    largest: u64,
+    warnings: Vec<String>,
+    /// Settings of the archive's texts, for the statements of `--inserts`.
+    contents: super::settings::Settings,
+    /// The table whose data go by.
+    table: Option<TableName>,
+    /// Splits its statements, where its data are such.
+    inserts: Option<(Splitter, Inserts)>,
+}
+
+impl Inventory {
+    fn take(&mut self, event: Event<'_>) -> Result<()> {
+        match event {
+            Event::Contents(header, entries) => self.list(header, entries),
+            Event::Begin(entry) => {
+                self.table = (!entry.is_large_objects()).then(|| table_of(entry));
+                let splits = self.table.is_some() && entry.copy_statement.is_empty();
+                self.inserts = splits.then(|| {
+                    let splitter = Splitter::new(Keep::Head).with_settings(self.contents);
+                    (splitter, Inserts::default())
+                });
+                Ok(())
+            }
+            Event::Sql(text) => match &mut self.inserts {
+                Some((splitter, inserts)) => splitter.feed(text, inserts),
+                None => Ok(()),
+            },
+            Event::End(rows) => self.end(rows),
+            Event::Rows(_) | Event::Object(_) | Event::ObjectBytes(_) | Event::ObjectEnd => Ok(()),
+        }
+    }
+
+    fn list(&mut self, header: &Header, entries: &[Entry]) -> Result<()> {
+        self.version = version(&String::from_utf8_lossy(&header.server_version));
+        self.contents = super::archive::entry::settings(entries)?;
+        self.tables.connect(&header.database)?;
+        let create = entries.iter().find(|entry| entry.desc == b"DATABASE");
+        self.create_statement =
+            create.map(|entry| entry.defn.clone()).filter(|text| text.len() <= HEAD_BYTES);
+        for entry in entries.iter().filter(|entry| entry.desc == b"TABLE" && !entry.is_partitioned_table()) {
+            self.tables.add(&table_of(entry), 0)?;
+        }
+        let with_oids = entries.iter().filter(|entry| entry.with_oids).count();
+        if with_oids > 0 {
+            self.warnings.push(format!("{with_oids} tables WITH OIDS, which servers since 12 do not have"));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, mut rows: u64) -> Result<()> {
+        if let Some((mut splitter, mut inserts)) = self.inserts.take() {
+            splitter.finish(&mut inserts)?;
+            rows = inserts.rows;
+            self.largest = self.largest.max(inserts.largest);
+        }
+        match self.table.take() {
+            Some(table) => self.tables.add(&table, rows),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The table that an entry is about.
+fn table_of(entry: &Entry) -> TableName {
+    let schema = Some(entry.namespace.clone()).filter(|schema| !schema.is_empty());
+    TableName { schema, table: entry.tag.clone() }
+}
+
+/// Counts the rows in an entry's statements.
+#[derive(Debug, Default)]
+struct Inserts {
+    rows: u64,
+    largest: u64,
+}
+
+fn refused(statement: &str) -> Fault {
+    let what = format!("the data of a table hold {statement}, which no dump tool writes there");
+    Fault::new(Stage::Inspect, Reason::UnsafeContent, what)
+}
+
+impl Script for Inserts {
+    fn statement(&mut self, statement: Statement<'_>) -> Result<()> {
+        if !matches!(subject(statement.text), Subject::Insert(_)) {
+            return Err(refused("a statement other than INSERT"));
+        }
+        self.rows += statement.rows;
+        self.largest = self.largest.max(statement.bytes);
+        Ok(())
+    }
+
+    fn copy_begin(&mut self, _: Statement<'_>) -> Result<()> {
+        Err(refused("a COPY statement"))
+    }
+
+    fn copy_rows(&mut self, _: Rows<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn copy_end(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn connect(&mut self, _: &[u8], _: u64) -> Result<()> {
+        Err(refused("a psql command"))
+    }
+}
+
+#[cfg(test)]
+#[path = "scan_archive_tests.rs"]
+mod tests;

@@ -1,0 +1,76 @@
+use super::*;
+use crate::runner::inventory::TableRows;
+
+fn scan(script: &[u8], step: usize) -> Result<DumpFacts> {
+    let mut scanner = Box::new(ScriptScanner::default());
+    script.chunks(step).try_for_each(|piece| scanner.feed(piece))?;
+    scanner.finish()
+}
+
+fn tables(of: &[TableRows]) -> Vec<(&str, u64)> {
+    of.iter().map(|table| (table.name.as_str(), table.rows)).collect()
+}
+
+const ONE: &str = "--\n-- PostgreSQL database dump\n--\n\n\\restrict x1\n\n-- Dumped from database version 15.18 (Debian)\n\
+    -- Dumped by pg_dump version 18.4\n\nSET standard_conforming_strings = on;\n\
+    CREATE TABLE public.t (a int);\nCREATE TABLE public.p (a int)\nPARTITION BY RANGE (a);\n\
+    CREATE TABLE public.none (a int);\n\
+    COPY public.t (a) FROM stdin;\n1\n2\n\\.\n\nINSERT INTO public.\"T u\" VALUES (1), (2);\n\n\
+    --\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict x1\n\n";
+
+#[test]
+fn the_inventory_of_a_dump_is_taken_however_it_is_cut() {
+    for step in [1, 2, 7, 100, ONE.len()] {
+        let facts = scan(ONE.as_bytes(), step).unwrap();
+        let found = facts.tables.unwrap();
+        assert_eq!(tables(&found), [("public.T u", 2), ("public.none", 0), ("public.t", 2)], "by {step}");
+        assert_eq!((facts.trailer, facts.engine_version.as_deref()), (true, Some("15.18")));
+        assert_eq!(facts.largest_statement, 53);
+        assert!(facts.databases.is_empty());
+    }
+}
+
+#[test]
+fn the_end_mark_counts_only_where_nothing_follows_and_nothing_is_quoted() {
+    let end = "--\n-- PostgreSQL database dump complete\n--\n";
+    let cluster = "--\n-- PostgreSQL database cluster dump\n--\n";
+    let cluster_end = "--\n-- PostgreSQL database cluster dump complete\n--\n";
+    for (script, ended) in [
+        (format!("a;\n{end}"), true),
+        (format!("a;\n{end}b;\n"), false),
+        (format!("a '\n{end}';\n"), false),
+        (format!("a $$\n{end}$$;\n"), false),
+        (format!("a;\nCOPY t FROM stdin;\n{end}\\.\n"), false),
+        (format!("{cluster}a;\n{end}"), false),
+        (format!("{cluster}a;\n{end}b;\n{cluster_end}"), true),
+        ("a;\n-- PostgreSQL database dump completed\n".to_owned(), false),
+        (format!("{end}a;\n"), false),
+    ] {
+        assert_eq!(scan(script.as_bytes(), 3).unwrap().trailer, ended, "{script}");
+    }
+}
+
+#[test]
+fn databases_are_told_apart_and_old_dumps_set_their_schema() {
+    let script = "SET search_path = shop, pg_catalog;\nCREATE TABLE x (a int);\n\\connect one\n\
+        CREATE TABLE t (a int);\nSET search_path = s, pg_catalog;\nCOPY t (a) FROM stdin;\n1\n\\.\n\
+        \\connect \"Two\"\nCOPY public.t (a) FROM stdin;\n1\n2\n\\.\n";
+    let facts = scan(script.as_bytes(), 5).unwrap();
+    let all = facts.tables.unwrap();
+    assert_eq!(tables(&all), [("shop.x", 0), ("one.t", 0), ("one.s.t", 1), ("Two.public.t", 2)]);
+    let databases: Vec<_> =
+        facts.databases.iter().map(|database| (database.name.as_str(), tables(&database.tables))).collect();
+    assert_eq!(databases, [("one", vec![("t", 0), ("s.t", 1)]), ("Two", vec![("public.t", 2)])]);
+}
+
+#[test]
+fn what_is_no_whole_dump_is_an_error() {
+    for (script, reason) in [
+        ("", Reason::Truncated),
+        ("-- nothing\n", Reason::Truncated),
+        ("COPY \"t FROM stdin;\n", Reason::Truncated),
+        ("COPY 1 FROM stdin;\n\\.\n", Reason::UnsafeContent),
+    ] {
+        assert_eq!(scan(script.as_bytes(), 1).unwrap_err().reason, reason, "{script}");
+    }
+}
