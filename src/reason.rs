@@ -146,6 +146,9 @@ reasons! {
     UnsupportedFormat, Backup, false,
         "The backup is of a format that cannot be read or restored here.",
         "See the list of formats; a wrong `format` or `compression` in the manifest looks the same.";
+    UnsupportedEncoding, Backup, false,
+        "The text of the dump is in a character encoding that cannot be read here.",
+        "Dump again with `--encoding=UTF8`.";
     EngineMismatch, Backup, false,
         "The backup comes from another database engine than the target.",
         "Choose a connection of the backup's engine.";
@@ -183,7 +186,22 @@ reasons! {
         "Restore under another name, or use `overwrite.policy: Ask` and confirm.";
     TargetNotFound, Target, false,
         "The place where the target should be is not there.",
-        "Create the folder or volume, or correct the path; locally, map the claim with `--claim NAME=DIR`.";
+        "Create the folder, volume or database, or correct its name; locally, map a claim with `--claim NAME=DIR`.";
+    TargetUnavailable, Target, true,
+        "The target's server could not be reached, or stopped answering.",
+        "Check host, port, network and the server's health and log; the report says whether the target was touched.";
+    TargetAccessDenied, Target, false,
+        "The target's server refused the login.",
+        "Check user, password and what the server lets in from here (PostgreSQL: `pg_hba.conf`).";
+    TargetTLSFailed, Target, false,
+        "The connection to the target's server could not be secured.",
+        "Give the CA with `tls.caSecretKeyRef`, and check the host name against the certificate; `tls.mode` can ask for less.";
+    IdentityMismatch, Target, false,
+        "The server is not the one that `expectIdentity` names.",
+        "Find out which server answers under this name; correct host and port, or `expectIdentity` if it was replaced on purpose.";
+    PoolerNotSupported, Target, false,
+        "A connection pooler answers in the server's place, and locks would not hold behind it.",
+        "Name the server's own host and port in the connection.";
     TargetLocked, Target, true,
         "Another restore works on the same target.",
         "Wait for it to end.";
@@ -196,6 +214,9 @@ reasons! {
     PermissionDenied, Target, false,
         "The target refused a needed right.",
         "The message names the right. Grant it, use privileged credentials, or prepare the target yourself.";
+    SuperuserRefused, Target, false,
+        "The login that restores is a superuser, with whose rights code in the backup would run.",
+        "Give `credentials` of a role that owns the database and nothing else, and the strong ones as `privilegedCredentials`; or set `allowSuperuser: true` for backups that you trust.";
     NoRoom, Target, false,
         "There is not enough room at the target.",
         "Free as much as the message says, or use a larger volume.";

@@ -108,6 +108,9 @@ pub struct DatabaseConnectionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = ONE_LINE))]
     pub expect_identity: Option<String>,
+    /// Whether `credentials` may be those of a superuser, with whose rights code in a backup would run.
+    #[serde(default)]
+    pub allow_superuser: bool,
     /// Whether a `DatabaseRestore` may bring SQL of its own (`hooks`).
     #[serde(default)]
     pub allow_hooks: bool,

@@ -19,7 +19,7 @@ use crate::runner::engine::Context;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::keyring;
 use crate::runner::run::open::{self, Mounts};
-use crate::runner::run::{self, Errand, Parts, Question, Source};
+use crate::runner::run::{self, Errand, Parts, Question, Source, engine};
 
 /// Carries out the restores of manifests on this machine
 #[derive(Args, Clone, Debug)]
@@ -156,7 +156,7 @@ fn start(arguments: &Run, plan: &RestorePlan, secrets: &MemorySecrets) -> Result
     let context = Context::default();
     let keys = keyring::from_plan(&plan.keys, plan.backup.profile.as_deref(), secrets)?;
     let store = open::store(plan, secrets, &mounts)?;
-    let engine = open::engine(plan, &mounts, now, &context)?;
+    let engine = engine::open(plan, secrets, &mounts, now, &context)?;
     let _signals = signals::cancel_on_signal(&context.cancel, signals::Again::Ends);
     let display = std::cell::RefCell::new(Some(Display::start(&context.progress, false)));
     let mut ask = |question: &Question| {
@@ -171,7 +171,7 @@ fn start(arguments: &Run, plan: &RestorePlan, secrets: &MemorySecrets) -> Result
     let parts = Parts { source, engine, ask: &mut ask, now, errand, context: context.clone() };
     let mut report = run::run(plan, parts);
     drop(display);
-    if let (Some(target), Some(place)) = (&mut report.target, open::place(plan, &mounts)) {
+    if let (Some(target), Some(place)) = (&mut report.target, engine::place(plan, &mounts)) {
         target.place = place;
     }
     Ok(report)

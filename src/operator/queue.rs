@@ -39,6 +39,9 @@ impl Queue {
         let server = match &target.settings {
             // A claim is of its namespace.
             EngineSettings::Sqlite(sqlite) => format!("claim {}/{}", plan.namespace, sqlite.claim_name),
+            EngineSettings::Postgres(server) => {
+                format!("{} {}:{}", target.engine().name(), server.host, server.port)
+            }
         };
         let places = connection.map_or(1, |it| it.spec.max_concurrent_restores);
         Some(Self {

@@ -7,18 +7,20 @@
 mod order;
 mod resolve;
 mod secrets;
+mod server;
 mod target;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use crate::api::connection::ReplaceBy;
+pub use crate::api::connection::{ReplaceBy, TlsMode};
 pub use crate::api::restore::spec::{Rows, Sessions, Statements, Statistics, Strategy, Switch, VersionGuard};
 pub use crate::api::restore::{Compression, Format, Mode, OverwritePolicy};
 pub use crate::api::{Duration, Engine};
 pub use order::{Held, Order, Pinned, Task, pod};
 pub use resolve::{Objects, Problem, namespace_of, profile_keys, refuse_locally, resolve};
 pub use secrets::{MemorySecrets, SecretData, SecretError, SecretReader};
+pub use server::{Login, ServerTarget, ServerTls};
 
 /// The version of the plan that this program writes and reads.
 pub const PLAN_VERSION: u32 = 1;
@@ -254,8 +256,7 @@ pub struct TargetPlan {
     pub connection: String,
     /// What the engine needs to know.
     pub settings: EngineSettings,
-    /// The mapping; empty: every database under its own name. For SQLite it has at most one row, and
-    /// its `to` is [`SqliteTarget::path`].
+    /// The mapping: one row; for SQLite it may be empty, and its `to` is [`SqliteTarget::path`].
     pub databases: Vec<DatabaseMapping>,
 }
 
@@ -264,6 +265,7 @@ impl TargetPlan {
     pub const fn engine(&self) -> Engine {
         match self.settings {
             EngineSettings::Sqlite(_) => Engine::SQLite,
+            EngineSettings::Postgres(_) => Engine::PostgreSQL,
         }
     }
 }
@@ -274,6 +276,8 @@ impl TargetPlan {
 pub enum EngineSettings {
     /// A SQLite file.
     Sqlite(SqliteTarget),
+    /// A PostgreSQL server.
+    Postgres(Box<ServerTarget>),
 }
 
 /// A SQLite file of a volume.

@@ -365,7 +365,7 @@ fn key_kind(spec: &EncryptionProfileSpec) -> Option<KeyKind> {
     }
 }
 
-fn secret_key(selector: &SecretKeySelector) -> SecretKey {
+pub(super) fn secret_key(selector: &SecretKeySelector) -> SecretKey {
     SecretKey { secret: selector.name.clone(), key: selector.key.clone() }
 }
 

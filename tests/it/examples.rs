@@ -8,6 +8,7 @@ use reinstate::plan::{Mode, RestorePlan, Storage, refuse_locally, resolve};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::parts::postgres::postgres;
 use crate::support::fixtures;
 
 /// A SQLite backup of the fixtures that is neither packed nor sealed.
@@ -169,4 +170,32 @@ fn seal(recipient: &dyn age::Recipient, plain: &[u8]) -> Vec<u8> {
     writer.write_all(&packed.finish().unwrap()).unwrap();
     writer.finish().unwrap();
     sealed
+}
+
+#[test]
+fn the_example_with_a_server_restores_there_asks_and_keeps_the_old() {
+    let server = postgres(15);
+    let ca: String = String::from_utf8(server.ca.clone().unwrap()).unwrap();
+    let ca = ca.trim_end().lines().map(|line| format!("\n    {line}")).collect::<String>();
+    let text = example("postgres.yaml")
+        .replace("port: 5432", &format!("port: {}", server.port))
+        .replace("ca.crt: the PEM of your CA", &format!("ca.crt: |{ca}"));
+    let backups = fixtures().join("dbackup");
+    let claims = [("backups", backups.as_path())];
+    let (code, report) = run(&text, &claims);
+    assert_eq!((code, &report["outcome"]), (0, &Value::from("Restored")), "{report}");
+    assert_eq!(report["target"]["databases"][0]["action"], "Create");
+    assert_eq!(rows(&report).iter().map(|(_, rows)| rows).sum::<u64>(), 346, "{report}");
+
+    let (code, report) = run(&text, &claims);
+    assert_eq!((code, &report["outcome"]), (3, &Value::from("AwaitingConfirmation")), "{report}");
+    let confirmed =
+        text.replace("spec:\n  backup:", "spec:\n  overwrite: {confirm: [staging_main]}\n  backup:");
+    let (code, report) = run(&confirmed, &claims);
+    assert_eq!((code, &report["outcome"]), (0, &Value::from("Restored")), "{report}");
+    let previous = report["target"]["databases"][0]["previous"]["name"].as_str().unwrap();
+    assert!(previous.starts_with("staging_main.reinstate-previous-"), "{previous}");
+    for secret in ["test-only-password", "0efc75cce138bd8f"] {
+        assert!(!report.to_string().contains(secret), "{report}");
+    }
 }

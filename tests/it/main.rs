@@ -30,6 +30,8 @@ mod manifests;
 mod new;
 mod parts;
 mod plans;
+mod postgres;
+mod postgres_readers;
 mod properties;
 mod rule_cases;
 mod rules;

@@ -80,7 +80,7 @@ fn a_folder_a_key_and_a_file_make_a_manifest_that_resolves() {
     let (manifests, plan) = read_back(&[&restore, &secrets]);
     assert_eq!((plan.namespace.as_str(), plan.name.as_str(), plan.mode), ("staging", "first", Mode::Restore));
     assert_eq!(plan.backup.selector, Selector::Path("shop/shop.db.gz.enc".into()));
-    let EngineSettings::Sqlite(sqlite) = &plan.target.as_ref().unwrap().settings;
+    let EngineSettings::Sqlite(sqlite) = &plan.target.as_ref().unwrap().settings else { panic!("a file") };
     assert_eq!((sqlite.claim_name.as_str(), sqlite.path.as_str()), ("data", "app.db"));
     let key = SecretKey { secret: "first-key".into(), key: "master.key".into() };
     assert_eq!(plan.keys[0].kind, KeyKind::Aes256Gcm(key.clone()));
@@ -151,7 +151,7 @@ fn strange_names_stay_what_they_are() {
     assert!(notes.contains(r"--claim 'backups=my back'\''ups' --claim 'data=/srv/app data'"), "{notes}");
     let (_, plan) = read_back(&[&folder.path("restore.yaml"), &folder.path("secrets.yaml")]);
     assert_eq!(plan.backup.selector, Selector::Path(args.backup.unwrap()));
-    let EngineSettings::Sqlite(sqlite) = &plan.target.unwrap().settings;
+    let EngineSettings::Sqlite(sqlite) = &plan.target.unwrap().settings else { panic!("a file") };
     assert_eq!(sqlite.path, "app's: #1.db");
     assert!(matches!(plan.keys[0].kind, KeyKind::AgeIdentity(_)));
 }

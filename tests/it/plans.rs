@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use reinstate::cli::manifest::{ManifestReader, Manifests};
 use reinstate::plan::{
-    EngineSettings, KeyKind, Mode, Problem, RestorePlan, SecretKey, Selector, Storage, refuse_locally,
-    resolve,
+    EngineSettings, KeyKind, Mode, Problem, RestorePlan, SecretKey, Selector, Storage, TlsMode,
+    refuse_locally, resolve,
 };
 use reinstate::reason::Reason;
 
@@ -42,8 +42,24 @@ spec: {engine: SQLite, restores: Forbidden, sqlite: {claimName: data, path: prod
 ---
 apiVersion: reinstate.dev/v1alpha1
 kind: DatabaseConnection
+metadata: {name: mysql}
+spec: {engine: MySQL, host: mysql}
+---
+apiVersion: reinstate.dev/v1alpha1
+kind: DatabaseConnection
 metadata: {name: pg}
-spec: {engine: PostgreSQL, host: pg}
+spec:
+  engine: PostgreSQL
+  host: pg.staging.svc
+  credentials: {usernameSecretKeyRef: {name: pg, key: user}, passwordSecretKeyRef: {name: pg, key: password}}
+  privilegedCredentials: {usernameSecretKeyRef: {name: pg-admin, key: u}, passwordSecretKeyRef: {name: pg-admin, key: p}}
+  tls: {mode: VerifyCa, caSecretKeyRef: {name: pg-ca, key: ca.crt}, clientCertificateSecretName: pg-client}
+  expectIdentity: '7311'
+---
+apiVersion: reinstate.dev/v1alpha1
+kind: DatabaseConnection
+metadata: {name: hollow}
+spec: {engine: PostgreSQL, host: pg, tls: {mode: Disable, clientCertificateSecretName: pg-client}}
 ---
 apiVersion: reinstate.dev/v1alpha1
 kind: DatabaseConnection
@@ -125,7 +141,7 @@ fn a_request_with_all_it_refers_to_becomes_a_plan() {
     assert_eq!(plan.keys[2].kind, KeyKind::AgeIdentity(key("age", "identity")));
     assert_eq!(plan.keys[3].kind, KeyKind::AgePassphrase(key("age", "passphrase")));
     let target = plan.target.as_ref().unwrap();
-    let EngineSettings::Sqlite(sqlite) = &target.settings;
+    let EngineSettings::Sqlite(sqlite) = &target.settings else { panic!("{:?}", target.settings) };
     assert_eq!(
         (sqlite.path.as_str(), sqlite.run_as_user, sqlite.run_as_group),
         ("app.db", Some(1000), Some(0))
@@ -160,7 +176,7 @@ fn a_mapping_moves_the_file_of_sqlite() {
     ] {
         let spec = format!("{{backup: {{{BACKUP}}}, target: {{connectionRef: {{name: app}}{databases}}}}}");
         let target = plan(&spec).unwrap().target.unwrap();
-        let EngineSettings::Sqlite(sqlite) = &target.settings;
+        let EngineSettings::Sqlite(sqlite) = &target.settings else { panic!("{:?}", target.settings) };
         assert_eq!(sqlite.path, path, "{databases}");
         assert_eq!(target.databases.first().map(|row| row.to.as_str()), mapped, "{databases}");
     }
@@ -172,11 +188,35 @@ fn what_cannot_be_done_is_refused_by_name() {
         format!("{{backup: {{{BACKUP}}}, target: {{connectionRef: {{name: {target}}}}}{more}}}")
     };
     let app = |more: &str| to("app", more);
+    let pg = |row: &str, more: &str| {
+        format!("{{backup: {{{BACKUP}}}, target: {{connectionRef: {{name: pg}}, databases: [{row}]}}{more}}}")
+    };
     for (spec, reason, field) in [
         (to("gone", ""), Reason::ReferenceNotFound, "spec.target.connectionRef.name"),
         (to("away", ""), Reason::ReferenceNotFound, "spec.target.connectionRef.name"),
         (to("prod", ""), Reason::RestoresForbidden, "spec.target.connectionRef.name"),
-        (to("pg", ""), Reason::NotSupported, "DatabaseConnection/pg: spec.engine"),
+        (to("mysql", ""), Reason::NotSupported, "DatabaseConnection/mysql: spec.engine"),
+        (to("pg", ""), Reason::InvalidSpec, "spec.target.databases"),
+        (pg("{from: a}, {from: b}", ""), Reason::NotSupported, "spec.target.databases"),
+        (pg("{from: a, to: template1}", ""), Reason::InvalidSpec, "spec.target.databases[0].to"),
+        (pg("{from: a, to: postgres}", ""), Reason::InvalidSpec, "spec.target.databases[0].to"),
+        (
+            pg(&format!("{{from: a, to: {}}}", "a".repeat(64)), ""),
+            Reason::InvalidSpec,
+            "spec.target.databases[0].to",
+        ),
+        (pg("{from: a}", ", strategy: Direct"), Reason::NotSupported, "spec.strategy"),
+        (pg("{from: a}", ", statements: All"), Reason::NotSupported, "spec.statements"),
+        (
+            pg("{from: a, to: b}", ", verification: {queries: [{database: a, sql: x}]}"),
+            Reason::InvalidSpec,
+            "spec.verification.queries[0].database",
+        ),
+        (
+            pg("{from: a}", "").replace("path: shop.db", "path: shop.db, format: SQLiteFile"),
+            Reason::EngineMismatch,
+            "spec.backup.format",
+        ),
         (app(", sessions: Terminate"), Reason::NotSupported, "spec.sessions"),
         (app(", swap: {objectWindow: Allow}"), Reason::NotSupported, "spec.swap.objectWindow"),
         (
@@ -235,6 +275,24 @@ fn what_cannot_be_done_is_refused_by_name() {
             problems.iter().map(|problem| (problem.reason, problem.field.as_str())).collect();
         assert_eq!(found, [(reason, field)], "{spec}");
     }
+}
+
+#[test]
+fn a_server_is_named_with_its_secrets_and_never_their_values() {
+    let spec = format!(
+        "{{backup: {{{BACKUP}}}, target: {{connectionRef: {{name: pg}}, databases: [{{from: shop, to: staging}}]}}}}"
+    );
+    let target = plan(&spec).unwrap().target.unwrap();
+    let EngineSettings::Postgres(server) = &target.settings else { panic!("{:?}", target.settings) };
+    assert_eq!((server.host.as_str(), server.port), ("pg.staging.svc", 5432));
+    assert_eq!(server.maintenance_database, "postgres");
+    assert_eq!(server.secrets(), ["pg", "pg", "pg-admin", "pg-admin", "pg-ca", "pg-client"]);
+    assert_eq!((server.tls.mode, server.expect_identity.as_deref()), (TlsMode::VerifyCa, Some("7311")));
+    assert_eq!(target.databases[0].to, "staging");
+    let problems = plan(&spec.replace("name: pg}", "name: hollow}")).unwrap_err();
+    let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+    let of = ["credentials", "tls"].map(|field| format!("DatabaseConnection/hollow: spec.{field}"));
+    assert_eq!(fields, of);
 }
 
 #[test]

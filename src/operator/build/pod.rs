@@ -106,7 +106,7 @@ fn ids(plan: &RestorePlan) -> (i64, i64) {
     let settings = plan.target.as_ref().map(|target| &target.settings);
     let (user, group) = match settings {
         Some(EngineSettings::Sqlite(sqlite)) => (sqlite.run_as_user, sqlite.run_as_group),
-        None => (None, None),
+        Some(EngineSettings::Postgres(_)) | None => (None, None),
     };
     let user = user.map_or(DEFAULT_ID, i64::from);
     (user, group.map_or(user, i64::from))
@@ -203,6 +203,9 @@ fn secrets(plan: &RestorePlan) -> BTreeSet<String> {
             KeyKind::RecoveryKit { secret } => secret.clone(),
         });
     }
+    if let Some(EngineSettings::Postgres(server)) = plan.target.as_ref().map(|target| &target.settings) {
+        names.extend(server.secrets().into_iter().map(str::to_owned));
+    }
     names
 }
 
@@ -212,8 +215,7 @@ fn claims(plan: &RestorePlan) -> BTreeMap<String, bool> {
     if let Storage::Volume(volume) = &plan.backup.storage {
         claims.insert(volume.claim_name.clone(), true);
     }
-    if let Some(target) = &plan.target {
-        let EngineSettings::Sqlite(sqlite) = &target.settings;
+    if let Some(EngineSettings::Sqlite(sqlite)) = plan.target.as_ref().map(|target| &target.settings) {
         claims.insert(sqlite.claim_name.clone(), false);
     }
     claims

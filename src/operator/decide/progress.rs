@@ -18,9 +18,13 @@ const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// The target as it is known before the first run.
 pub(super) fn first_target(plan: &RestorePlan) -> Option<TargetStatus> {
     let target = plan.target.as_ref()?;
-    let EngineSettings::Sqlite(sqlite) = &target.settings;
+    let database = match &target.settings {
+        EngineSettings::Sqlite(sqlite) => Some(&sqlite.path),
+        EngineSettings::Postgres(_) => target.databases.first().map(|row| &row.to),
+    };
+    let connection = &target.connection;
     Some(TargetStatus {
-        summary: Some(format!("{}/{}", target.connection, sqlite.path)),
+        summary: Some(database.map_or_else(|| connection.clone(), |name| format!("{connection}/{name}"))),
         engine: Some(target.engine()),
         ..TargetStatus::default()
     })

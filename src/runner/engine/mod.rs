@@ -4,6 +4,7 @@
 //! An engine gets decoded, proven bytes and a target. It knows nothing of storage, keys or formats
 //! around the dump, and reads no clock.
 
+pub mod postgres;
 pub mod sqlite;
 
 use std::io::Read;
@@ -32,9 +33,9 @@ pub fn scanner(format: DumpFormat) -> Option<Box<dyn Scanner>> {
     match format {
         DumpFormat::SQLiteFile => Some(Box::new(sqlite::FileScanner::default())),
         DumpFormat::SQLiteDump => Some(Box::new(sqlite::DumpScanner::default())),
-        DumpFormat::PostgresPlain
-        | DumpFormat::PostgresArchive
-        | DumpFormat::MySQLDump
+        DumpFormat::PostgresPlain => Some(Box::new(postgres::ScriptScanner::default())),
+        DumpFormat::PostgresArchive => Some(Box::new(postgres::ArchiveScanner::default())),
+        DumpFormat::MySQLDump
         | DumpFormat::Mydumper
         | DumpFormat::MongoArchive
         | DumpFormat::SQLServerBak

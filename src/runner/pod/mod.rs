@@ -27,7 +27,7 @@ use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::journal::{Journal, JournalFile};
 use crate::runner::keyring;
 use crate::runner::run::open::{self, Mounts};
-use crate::runner::run::{self, Errand, Parts, Source};
+use crate::runner::run::{self, Errand, Parts, Source, engine};
 
 pub use secrets::FolderSecrets;
 
@@ -123,11 +123,11 @@ fn start(pod: &Pod, order: &Order, context: &Context) -> Result<RestoreReport> {
     } else {
         None
     };
-    let engine = open::engine(plan, &mounts, pod.now, context)?;
+    let engine = engine::open(plan, &secrets, &mounts, pod.now, context)?;
     let context = context.clone();
     let parts = Parts { source, engine, ask: &mut |_| false, now: pod.now, errand, context };
     let mut report = run::run(plan, parts);
-    if let (Some(target), Some(place)) = (&mut report.target, open::place(plan, &mounts)) {
+    if let (Some(target), Some(place)) = (&mut report.target, engine::place(plan, &mounts)) {
         target.place = place;
     }
     Ok(report)
@@ -139,8 +139,9 @@ fn mounts(plan: &RestorePlan, folder: &Path) -> Result<Mounts> {
         Storage::Volume(volume) => Some(&volume.claim_name),
         Storage::S3(_) => None,
     };
-    let target = plan.target.as_ref().map(|target| match &target.settings {
-        EngineSettings::Sqlite(sqlite) => &sqlite.claim_name,
+    let target = plan.target.as_ref().and_then(|target| match &target.settings {
+        EngineSettings::Sqlite(sqlite) => Some(&sqlite.claim_name),
+        EngineSettings::Postgres(_) => None,
     });
     let claims = source.into_iter().chain(target);
     claims

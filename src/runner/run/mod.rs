@@ -6,6 +6,7 @@
 
 mod backup;
 pub mod consent;
+pub mod engine;
 mod errands;
 mod memory;
 pub mod open;

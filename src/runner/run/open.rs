@@ -1,19 +1,13 @@
-//! Opens what a plan names: the storage destination and the target.
+//! Opens the storage destination that a plan names, and reads its Secrets.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::plan::{
-    EngineSettings, ReplaceBy, RestorePlan, S3Storage, SecretKey, SecretReader, SqliteTarget, Storage,
-    VersionGuard,
-};
+use crate::plan::{RestorePlan, S3Storage, SecretKey, SecretReader, Storage};
 use crate::reason::Reason;
-use crate::runner::engine::sqlite::{self, Sqlite};
-use crate::runner::engine::{Context, Engine};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::source::{Folder, S3, S3Credentials, S3Options, Store};
 use crate::secret::Secret;
@@ -21,10 +15,7 @@ use crate::secret::Secret;
 /// The folders in which volume claims are mounted.
 pub type Mounts = BTreeMap<String, PathBuf>;
 
-/// How long the switch waits for applications that hold locks, where the plan does not say.
-const SESSIONS_TIMEOUT: Duration = Duration::from_secs(30);
-
-fn mount<'a>(mounts: &'a Mounts, claim: &str) -> Result<&'a PathBuf> {
+pub(super) fn mount<'a>(mounts: &'a Mounts, claim: &str) -> Result<&'a PathBuf> {
     mounts.get(claim).ok_or_else(|| {
         let message =
             format!("the volume claim {claim:?} is not mounted; locally, map it with --claim {claim}=DIR");
@@ -50,11 +41,11 @@ pub fn store(plan: &RestorePlan, secrets: &dyn SecretReader, mounts: &Mounts) ->
     }
 }
 
-fn read(secrets: &dyn SecretReader, key: &SecretKey) -> Result<Secret<Vec<u8>>> {
+pub(super) fn read(secrets: &dyn SecretReader, key: &SecretKey) -> Result<Secret<Vec<u8>>> {
     secrets.read(key).map_err(|error| Fault::new(Stage::Resolve, error.reason, error.message))
 }
 
-fn read_text(secrets: &dyn SecretReader, key: &SecretKey) -> Result<Secret<String>> {
+pub(super) fn read_text(secrets: &dyn SecretReader, key: &SecretKey) -> Result<Secret<String>> {
     let value = read(secrets, key)?;
     let text = std::str::from_utf8(value.expose()).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
     text.map(Secret::new).map_err(|_| {
@@ -85,54 +76,6 @@ fn s3_options(s3: &S3Storage, secrets: &dyn SecretReader) -> Result<S3Options> {
     })
 }
 
-/// Opens the target, where the plan has one. `now` names this run's files.
-pub fn engine(
-    plan: &RestorePlan,
-    mounts: &Mounts,
-    now: Timestamp,
-    context: &Context,
-) -> Result<Option<Box<dyn Engine>>> {
-    let Some(target) = &plan.target else { return Ok(None) };
-    match &target.settings {
-        EngineSettings::Sqlite(sqlite) => {
-            let settings = sqlite_settings(plan, sqlite, mounts, now)?;
-            Ok(Some(Box::new(Sqlite::new(settings, context.clone()))))
-        }
-    }
-}
-
-fn sqlite_settings(
-    plan: &RestorePlan,
-    target: &SqliteTarget,
-    mounts: &Mounts,
-    now: Timestamp,
-) -> Result<sqlite::SqliteTarget> {
-    let until = keep_until(plan, now);
-    Ok(sqlite::SqliteTarget {
-        root: mount(mounts, &target.claim_name)?.clone(),
-        path: target.path.clone(),
-        name: target.path.clone(),
-        replace_by: match target.replace_by {
-            ReplaceBy::Backup => sqlite::ReplaceBy::Backup,
-            ReplaceBy::Rename => sqlite::ReplaceBy::Rename,
-        },
-        keep_previous: until.map(|until| sqlite::previous_label(now, until)),
-        run_id: run_id(plan, now),
-        sessions_timeout: plan.timeouts.connect.map_or(SESSIONS_TIMEOUT, crate::plan::Duration::get),
-        version_guard_warn: plan.version_guard == VersionGuard::Warn,
-        integrity: sqlite::Integrity::Full,
-    })
-}
-
-/// Where the target is for people, of this machine or this pod.
-pub fn place(plan: &RestorePlan, mounts: &Mounts) -> Option<String> {
-    match &plan.target.as_ref()?.settings {
-        EngineSettings::Sqlite(sqlite) => {
-            Some(mounts.get(&sqlite.claim_name)?.join(&sqlite.path).display().to_string())
-        }
-    }
-}
-
 /// Until when replaced data is kept; `None`: it is not kept.
 pub(super) fn keep_until(plan: &RestorePlan, now: Timestamp) -> Option<Timestamp> {
     let keep = SignedDuration::try_from(plan.keep_previous.get()).ok().filter(|keep| !keep.is_zero())?;
@@ -140,7 +83,7 @@ pub(super) fn keep_until(plan: &RestorePlan, now: Timestamp) -> Option<Timestamp
 }
 
 /// Short, and another one for every run: part of the names of this run's own files.
-fn run_id(plan: &RestorePlan, now: Timestamp) -> String {
+pub(super) fn run_id(plan: &RestorePlan, now: Timestamp) -> String {
     let text = format!("{}/{} {} {}", plan.namespace, plan.name, now.as_nanosecond(), std::process::id());
     hex::encode(crate::runner::meter::sha256(text.as_bytes()).get(..4).unwrap_or_default())
 }

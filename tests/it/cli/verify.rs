@@ -115,7 +115,9 @@ fn check(file: &str, case: &Value, found: &Value, discovered: bool) {
     for database in databases {
         let keys: Vec<&String> = database.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["name", "format", "bytes", "sha256", "tables"], "{file}");
-        assert_eq!(database["tables"], Value::Null, "{file}");
+        // Counted where the engine's reader can; tests/it/postgres_readers.rs knows what they are.
+        let counted = database["format"] == "PostgresArchive";
+        assert_eq!(database["tables"].as_array().map(Vec::len), counted.then_some(3), "{file}");
         assert!(database["bytes"].as_u64().unwrap() > 0, "{file}");
     }
 }

@@ -1,24 +1,24 @@
-//! Resolving the target: the connection, its guards, and the mapping as its engine needs it.
+//! A SQLite target: one file of a volume.
 
-use super::resolve::Resolver;
-use super::{DatabaseMapping, EngineSettings, SqliteTarget, TargetPlan};
-use crate::api::connection::{Restores, Sqlite};
-use crate::api::restore::spec::{ObjectWindow, Sessions, Statements};
+use crate::api::connection::Sqlite;
+use crate::api::restore::spec::{Sessions, Statements};
 use crate::api::restore::{Format, Target};
-use crate::api::{DatabaseRestoreSpec, Engine};
+use crate::api::{DatabaseConnectionSpec, DatabaseRestoreSpec};
+use crate::plan::resolve::Resolver;
+use crate::plan::{DatabaseMapping, EngineSettings, SqliteTarget};
 use crate::reason::Reason;
 
 impl Resolver<'_> {
-    pub(super) fn target(&mut self, target: &Target, spec: &DatabaseRestoreSpec) -> Option<TargetPlan> {
-        let name = &target.connection_ref.name;
-        let found = self.find(&self.objects.connections, name, "spec.target.connectionRef.name")?;
-        let connection = &found.spec;
-        if connection.restores == Restores::Forbidden {
-            let message = format!("DatabaseConnection {name} has restores: Forbidden");
-            self.problem(Reason::RestoresForbidden, "spec.target.connectionRef.name", message);
-        }
-        let Some(sqlite) = connection.sqlite.as_ref().filter(|_| connection.engine == Engine::SQLite) else {
-            self.refuse_engine(name, connection.engine);
+    pub(super) fn sqlite(
+        &mut self,
+        name: &str,
+        connection: &DatabaseConnectionSpec,
+        target: &Target,
+        spec: &DatabaseRestoreSpec,
+    ) -> Option<(EngineSettings, Vec<DatabaseMapping>)> {
+        let Some(sqlite) = &connection.sqlite else {
+            let field = format!("DatabaseConnection/{name}: spec.sqlite");
+            self.problem(Reason::InvalidSpec, field, "engine SQLite needs sqlite");
             return None;
         };
         self.check_path(&format!("DatabaseConnection/{name}: spec.sqlite.path"), &sqlite.path);
@@ -30,31 +30,14 @@ impl Resolver<'_> {
         let (databases, path) = self.sqlite_mapping(target, sqlite)?;
         self.check_queries(spec, &path);
         let id = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok());
-        Some(TargetPlan {
-            connection: name.clone(),
-            settings: EngineSettings::Sqlite(SqliteTarget {
-                claim_name: sqlite.claim_name.clone(),
-                path,
-                run_as_user: id(sqlite.run_as_user),
-                run_as_group: id(sqlite.run_as_group),
-                replace_by: sqlite.replace_by,
-            }),
-            databases,
-        })
-    }
-
-    fn refuse_engine(&mut self, name: &str, engine: Engine) {
-        let field = format!("DatabaseConnection/{name}: spec.engine");
-        match engine {
-            Engine::SQLite => {
-                let field = format!("DatabaseConnection/{name}: spec.sqlite");
-                self.problem(Reason::InvalidSpec, field, "engine SQLite needs sqlite");
-            }
-            Engine::PostgreSQL | Engine::MySQL | Engine::MariaDB | Engine::MongoDB | Engine::SQLServer => {
-                let message = format!("this version restores to SQLite only, not to {} yet", engine.name());
-                self.problem(Reason::NotSupported, field, message);
-            }
-        }
+        let settings = SqliteTarget {
+            claim_name: sqlite.claim_name.clone(),
+            path,
+            run_as_user: id(sqlite.run_as_user),
+            run_as_group: id(sqlite.run_as_group),
+            replace_by: sqlite.replace_by,
+        };
+        Some((EngineSettings::Sqlite(settings), databases))
     }
 
     /// The mapping of a SQLite target: one file, so one row at most.
@@ -79,25 +62,11 @@ impl Resolver<'_> {
         }
     }
 
-    /// A SQLite file is one database: every query is for that one.
-    fn check_queries(&mut self, spec: &DatabaseRestoreSpec, path: &str) {
-        for (index, query) in spec.verification.queries.iter().enumerate() {
-            if query.database != path {
-                let field = format!("spec.verification.queries[{index}].database");
-                self.problem(Reason::InvalidSpec, field, format!("must be the target, {path}"));
-            }
-        }
-    }
-
     /// What makes no sense for a file.
     fn check_sqlite(&mut self, spec: &DatabaseRestoreSpec) {
         if spec.sessions == Sessions::Terminate {
             let message = "SQLite has no sessions that could be ended; stop the applications instead";
             self.problem(Reason::NotSupported, "spec.sessions", message);
-        }
-        if spec.swap.object_window == ObjectWindow::Allow {
-            let message = "is for MySQL and MariaDB only; SQLite switches in one transaction";
-            self.problem(Reason::NotSupported, "spec.swap.objectWindow", message);
         }
         if spec.statements == Statements::All {
             let message = "SQLite dumps are read statement by statement; only Known is possible";

@@ -1,0 +1,50 @@
+//! Resolving the target: the connection, its guards, and the mapping as its engine needs it.
+
+mod server;
+mod sqlite;
+
+use super::TargetPlan;
+use super::resolve::Resolver;
+use crate::api::connection::Restores;
+use crate::api::restore::Target;
+use crate::api::restore::spec::ObjectWindow;
+use crate::api::{DatabaseRestoreSpec, Engine};
+use crate::reason::Reason;
+
+impl Resolver<'_> {
+    pub(super) fn target(&mut self, target: &Target, spec: &DatabaseRestoreSpec) -> Option<TargetPlan> {
+        let name = &target.connection_ref.name;
+        let found = self.find(&self.objects.connections, name, "spec.target.connectionRef.name")?;
+        let connection = &found.spec;
+        if connection.restores == Restores::Forbidden {
+            let message = format!("DatabaseConnection {name} has restores: Forbidden");
+            self.problem(Reason::RestoresForbidden, "spec.target.connectionRef.name", message);
+        }
+        if spec.swap.object_window == ObjectWindow::Allow {
+            let message = "is for MySQL and MariaDB only; the other engines switch in one transaction";
+            self.problem(Reason::NotSupported, "spec.swap.objectWindow", message);
+        }
+        let (settings, databases) = match connection.engine {
+            Engine::SQLite => self.sqlite(name, connection, target, spec)?,
+            Engine::PostgreSQL => self.postgres(name, connection, target, spec)?,
+            Engine::MySQL | Engine::MariaDB | Engine::MongoDB | Engine::SQLServer => {
+                let field = format!("DatabaseConnection/{name}: spec.engine");
+                let engine = connection.engine.name();
+                let message = format!("this version restores to PostgreSQL and SQLite, not to {engine} yet");
+                self.problem(Reason::NotSupported, field, message);
+                return None;
+            }
+        };
+        Some(TargetPlan { connection: name.clone(), settings, databases })
+    }
+
+    /// A run restores one database: every query is for that one.
+    fn check_queries(&mut self, spec: &DatabaseRestoreSpec, database: &str) {
+        for (index, query) in spec.verification.queries.iter().enumerate() {
+            if query.database != database {
+                let field = format!("spec.verification.queries[{index}].database");
+                self.problem(Reason::InvalidSpec, field, format!("must be the target, {database}"));
+            }
+        }
+    }
+}

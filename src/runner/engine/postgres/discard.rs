@@ -1,0 +1,122 @@
+//! Databases that runs leave beside a target, and their removal.
+//!
+//! Only databases of our own naming are ever dropped, and of other runs only their shadows, while this
+//! run holds the target's lock, so that no run is alive behind them. A held load waits for a person
+//! and goes only by its name. Kept previous databases go when the time in their name is over.
+
+use jiff::Timestamp;
+
+use super::beside::Beside;
+use super::names::ident;
+use super::server::{PostgresTarget, Server, Session, Who};
+use crate::reason::Reason;
+use crate::runner::cancel::Cancel;
+use crate::runner::fault::{Fault, Result, Stage};
+
+/// The first release series whose `DROP DATABASE` ends the sessions in it.
+const FORCE_SINCE: u32 = 13;
+
+/// Drops the shadows of dead runs; the caller holds the target's lock. Gives back those that went; one
+/// that cannot be dropped is met again by the next run.
+pub(super) fn drop_dead(settings: &PostgresTarget, server: &mut Server) -> Vec<String> {
+    drop_all(settings, server, |beside| matches!(beside, Beside::Shadow(_)))
+}
+
+/// Drops kept databases whose time is over at `now`; the caller holds the target's lock.
+pub(super) fn drop_expired(settings: &PostgresTarget, server: &mut Server, now: Timestamp) -> Vec<String> {
+    drop_all(settings, server, |beside| matches!(beside, Beside::Previous(until) if *until < now))
+}
+
+fn drop_all(
+    settings: &PostgresTarget,
+    server: &mut Server,
+    is_wanted: impl Fn(&Beside) -> bool,
+) -> Vec<String> {
+    let mut names = beside(settings, server).unwrap_or_default();
+    names.retain(|name| Beside::of(&settings.database, name).as_ref().is_some_and(&is_wanted));
+    // Never by force: somebody in it is a run that is alive after all.
+    names.retain(|name| {
+        let sql = format!("DROP DATABASE IF EXISTS {}", ident(name));
+        server.session.at(Stage::CleanUp).try_run(&sql).is_ok()
+    });
+    names
+}
+
+/// All databases of our naming beside the target.
+fn beside(settings: &PostgresTarget, server: &mut Server) -> Result<Vec<String>> {
+    let rows =
+        server.session.rows("list the databases", "SELECT datname FROM pg_catalog.pg_database", &[])?;
+    let names = rows.iter().filter_map(|row| row.text(0).map(str::to_owned));
+    let mut names: Vec<String> =
+        names.filter(|name| Beside::of(&settings.database, name).is_some()).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Drops the held load of this name.
+pub(super) fn drop_held(
+    settings: &PostgresTarget,
+    server: &mut Server,
+    held: &str,
+) -> Result<Option<String>> {
+    if !matches!(Beside::of(&settings.database, held), Some(Beside::Held(_))) {
+        let message = format!("{held} is not the name of a held load of {}", settings.database);
+        return Err(Fault::new(Stage::CleanUp, Reason::InvalidSpec, message));
+    }
+    if !beside(settings, server)?.iter().any(|name| name == held) {
+        return Ok(None);
+    }
+    drop_database(&mut server.session, server.facts.major(), held)?;
+    Ok(Some(held.to_owned()))
+}
+
+/// Drops what this run has made; gives back what could not be dropped. Works on after a cancel, and
+/// over a new session where the run's own was lost.
+pub(super) fn drop_made(
+    settings: &PostgresTarget,
+    server: Option<&mut Server>,
+    made: Vec<String>,
+) -> Vec<String> {
+    let Some(server) = server.filter(|_| !made.is_empty()) else { return made };
+    let major = server.facts.major();
+    let (stage, never) = (Stage::CleanUp, Cancel::never());
+    let mut session = settings.session(Who::Administrator, &settings.maintenance_database, stage, &never);
+    let left = made.into_iter().filter_map(|name| {
+        let dropped = match &mut session {
+            Ok(session) => drop_database(session, major, &name),
+            Err(fault) => Err(fault.restated()),
+        };
+        dropped.err().map(|fault| format!("{name}: {}", fault.full_message()))
+    });
+    left.collect()
+}
+
+/// Drops a database with the sessions that are in it.
+pub(super) fn drop_database(session: &mut Session, major: u32, name: &str) -> Result<()> {
+    let session = session.at(Stage::CleanUp);
+    let mut force = " WITH (FORCE)";
+    if major < FORCE_SINCE {
+        force = "";
+        end_sessions(session, name)?;
+    }
+    let sql = format!("DROP DATABASE IF EXISTS {}{force}", ident(name));
+    session.run(&format!("drop database {name}"), &sql, Reason::PermissionDenied)
+}
+
+/// Ends the sessions of others in a database. One that may not be ended is no error here: what needs the
+/// database to be free says so.
+pub(super) fn end_sessions(session: &mut Session, name: &str) -> Result<()> {
+    let sql = "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname = $1::pg_catalog.name \
+               AND backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid()";
+    let rows = session.rows(&format!("list the sessions in {name}"), sql, &[name])?;
+    for process in rows.iter().filter_map(|row| row.text(0)) {
+        let ended = session.connection.ask("SELECT pg_catalog.pg_terminate_backend($1)", &[Some(process)]);
+        if let Err(error) = ended
+            && session.connection.is_closed()
+        {
+            let what = format!("failed to end the sessions in {name}");
+            return Err(error.fault(Stage::Switch, Reason::TargetUnavailable, &what));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Loads a custom archive: what stands before the data, the data as their blocks come, what stands
+//! behind them.
+//!
+//! The order is that of `pg_restore`: the table of contents is sorted by dependencies already;
+//! comments come once all is there, and what runs by itself or reads everything comes last.
+
+use std::io::Read;
+
+use super::sender::{Place, Sender};
+use crate::runner::engine::postgres::archive::entry::{Entry, Section, settings};
+use crate::runner::engine::postgres::archive::reader::{Event, read_archive};
+use crate::runner::engine::postgres::copy::Rows;
+use crate::runner::engine::postgres::script::{Keep, Script, Statement};
+use crate::runner::engine::postgres::settings::Settings;
+use crate::runner::engine::postgres::split::Splitter;
+use crate::runner::fault::Result;
+
+/// Bytes of a large object that are written at once.
+const OBJECT_PIECE_BYTES: usize = 256 * 1024;
+/// Entries that say how the archive is read; they come before all others.
+const SETTINGS: [&[u8]; 3] = [b"ENCODING", b"STDSTRINGS", b"SEARCHPATH"];
+/// Entries that wait for all others: they read every table, or act on what is done later.
+const LAST: [&[u8]; 2] = [b"MATERIALIZED VIEW DATA", b"EVENT TRIGGER"];
+
+/// Sends what the archive holds.
+pub(super) fn load(sender: &mut Sender<'_>, dump: &mut dyn Read) -> Result<()> {
+    let mut loading = Loading::default();
+    read_archive(dump, &mut |event| loading.take(sender, event))?;
+    loading.finish(sender)
+}
+
+/// Where the load stands.
+#[derive(Default)]
+struct Loading {
+    settings: Settings,
+    /// Names are looked up in the schema of each entry, as archives before 2018 need it.
+    by_schema: bool,
+    /// Entries for behind the data, in their order.
+    later: Vec<Entry>,
+    /// Reads the SQL of a block of `INSERT`s.
+    splitter: Option<Splitter>,
+    /// The block that is open.
+    block: String,
+    object: Object,
+}
+
+/// A large object that is being written.
+#[derive(Default)]
+struct Object {
+    oid: u32,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Loading {
+    fn take(&mut self, sender: &mut Sender<'_>, event: Event<'_>) -> Result<()> {
+        match event {
+            Event::Contents(_, entries) => self.contents(sender, entries),
+            Event::Begin(entry) => self.begin(sender, entry),
+            Event::Rows(rows) => sender.rows(rows.bytes),
+            Event::Sql(text) => self.sql(sender, text),
+            Event::Object(oid) => {
+                self.object = Object { oid, ..Object::default() };
+                Ok(())
+            }
+            Event::ObjectBytes(bytes) => self.object.take(sender, bytes),
+            Event::ObjectEnd => self.object.write(sender),
+            Event::End(rows) => self.end(sender, rows),
+        }
+    }
+
+    fn contents(&mut self, sender: &mut Sender<'_>, entries: &[Entry]) -> Result<()> {
+        self.settings = settings(entries)?;
+        self.by_schema = !entries.iter().any(|entry| entry.desc == b"SEARCHPATH");
+        for entry in entries.iter().filter(|entry| SETTINGS.contains(&entry.desc.as_slice())) {
+            self.entry(sender, entry)?;
+        }
+        let (before, behind): (Vec<&Entry>, Vec<&Entry>) = entries
+            .iter()
+            .filter(|entry| !SETTINGS.contains(&entry.desc.as_slice()))
+            // Large objects are made with the data since 1.16, which are written into them.
+            .partition(|entry| entry.section == Section::PreData || entry.large_objects().is_some());
+        for entry in before {
+            self.entry(sender, entry)?;
+        }
+        self.later = behind.into_iter().filter(|entry| !entry.has_data()).cloned().collect();
+        Ok(())
+    }
+
+    /// Sends the statements of an entry.
+    fn entry(&mut self, sender: &mut Sender<'_>, entry: &Entry) -> Result<()> {
+        if let Some(oids) = entry.large_objects() {
+            return oids.into_iter().try_for_each(|oid| sender.create_object(oid, &entry.describe()));
+        }
+        if self.by_schema && !entry.namespace.is_empty() {
+            sender.search_path(&entry.namespace, &entry.describe())?;
+        }
+        let mut splitter = self.splitter();
+        let place = Place::Entry(entry.describe());
+        let mut script = Statements { sender, place };
+        splitter.feed(&entry.defn, &mut script)?;
+        splitter.finish(&mut script)
+    }
+
+    fn splitter(&self) -> Splitter {
+        Splitter::new(Keep::Whole).with_settings(self.settings)
+    }
+
+    fn begin(&mut self, sender: &mut Sender<'_>, entry: &Entry) -> Result<()> {
+        self.block = entry.describe();
+        self.splitter = None;
+        if entry.is_large_objects() {
+            return Ok(());
+        }
+        if self.by_schema && !entry.namespace.is_empty() {
+            sender.search_path(&entry.namespace, &self.block)?;
+        }
+        if entry.copy_statement.is_empty() {
+            self.splitter = Some(self.splitter());
+            return Ok(());
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let table = format!("{}.{}", text(&entry.namespace), text(&entry.tag));
+        let place = Place::Entry(self.block.clone());
+        sender.begin_copy(entry.copy_statement.trim_ascii_end(), &place, Some(table))
+    }
+
+    fn sql(&mut self, sender: &mut Sender<'_>, text: &[u8]) -> Result<()> {
+        let place = Place::Entry(self.block.clone());
+        match &mut self.splitter {
+            Some(splitter) => splitter.feed(text, &mut Statements { sender, place }),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&mut self, sender: &mut Sender<'_>, rows: u64) -> Result<()> {
+        if let Some(mut splitter) = self.splitter.take() {
+            let place = Place::Entry(self.block.clone());
+            return splitter.finish(&mut Statements { sender, place });
+        }
+        if sender.is_copying() { sender.end_copy(rows) } else { Ok(()) }
+    }
+
+    /// What stands behind the data.
+    fn finish(&mut self, sender: &mut Sender<'_>) -> Result<()> {
+        let mut later = std::mem::take(&mut self.later);
+        later.sort_by_key(turn);
+        later.iter().try_for_each(|entry| self.entry(sender, entry))
+    }
+}
+
+/// When an entry without data of its own is sent, among those of its turn in the archive's order.
+fn turn(entry: &Entry) -> u8 {
+    match entry.section {
+        _ if LAST.contains(&entry.desc.as_slice()) => 3,
+        // What is said of an event trigger comes behind it.
+        Section::None if entry.tag.starts_with(b"EVENT TRIGGER ") => 3,
+        Section::None => 2,
+        Section::PostData => 1,
+        Section::PreData | Section::Data => 0,
+    }
+}
+
+impl Object {
+    fn take(&mut self, sender: &mut Sender<'_>, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let room = OBJECT_PIECE_BYTES.saturating_sub(self.bytes.len()).min(bytes.len());
+            let (piece, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+            self.bytes.extend_from_slice(piece);
+            bytes = rest;
+            if self.bytes.len() >= OBJECT_PIECE_BYTES {
+                self.write(sender)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, sender: &mut Sender<'_>) -> Result<()> {
+        if !self.bytes.is_empty() {
+            sender.write_object(self.oid, self.offset, &self.bytes)?;
+            self.offset += self.bytes.len() as u64;
+            self.bytes.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Sends the statements of one entry.
+struct Statements<'s, 'c> {
+    sender: &'s mut Sender<'c>,
+    place: Place,
+}
+
+impl Script for Statements<'_, '_> {
+    fn statement(&mut self, statement: Statement<'_>) -> Result<()> {
+        self.sender.statement(statement.text, &self.place)
+    }
+
+    fn copy_begin(&mut self, statement: Statement<'_>) -> Result<()> {
+        self.sender.begin_copy(statement.text, &self.place, None)
+    }
+
+    fn copy_rows(&mut self, rows: Rows<'_>) -> Result<()> {
+        self.sender.rows(rows.bytes)
+    }
+
+    fn copy_end(&mut self, rows: u64) -> Result<()> {
+        self.sender.end_copy(rows)
+    }
+
+    fn connect(&mut self, _: &[u8], _: u64) -> Result<()> {
+        Err(Sender::unsafe_content(&self.place, "changes the database, which no entry of an archive does"))
+    }
+}

@@ -1,0 +1,161 @@
+//! The transaction of a switch: both databases are renamed in it, or none.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::discard::end_sessions;
+use super::names::ident;
+use super::server::{PostgresTarget, Server, Session};
+use super::wire::WireError;
+use crate::reason::Reason;
+use crate::runner::engine::Context;
+use crate::runner::fault::{Fault, Result, Stage};
+
+/// Time between two tries while others are in one of the databases.
+const TRY_EVERY: Duration = Duration::from_millis(100);
+/// `object_in_use`: somebody is in a database that is to be renamed.
+const OBJECT_IN_USE: &str = "55006";
+
+/// The old database: what it is, and what it is called afterwards.
+pub(super) struct Aside {
+    pub(super) oid: String,
+    pub(super) name: String,
+}
+
+/// The renames of one switch.
+pub(super) struct Renames<'a> {
+    pub(super) target: &'a str,
+    pub(super) shadow: &'a str,
+    /// The object id of the loaded database: under the target's name it says that the switch is done.
+    pub(super) shadow_oid: String,
+    /// `None`: there is no old database.
+    pub(super) aside: Option<Aside>,
+}
+
+/// Why a try did not rename.
+enum Failure {
+    /// The server or the connection says so.
+    Wire(WireError),
+    /// A name means another database than it did.
+    Changed,
+}
+
+impl From<WireError> for Failure {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+impl Renames<'_> {
+    /// Renames, once nobody is in the way any more; tells the journal.
+    pub(super) fn carry_out(
+        &self,
+        settings: &PostgresTarget,
+        server: &mut Server,
+        context: &Context,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            context.cancel.check(Stage::Switch)?;
+            if settings.ends_sessions && self.aside.is_some() {
+                end_sessions(server.session.at(Stage::Switch), self.target)?;
+            }
+            context.journal.risk(Stage::Switch)?;
+            let failure = match self.rename(&mut server.session) {
+                Ok(()) => {
+                    context.journal.done();
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            };
+            // An error may come behind the answer to COMMIT; only a session that goes on has rolled back.
+            if server.session.connection.is_closed() {
+                return self.resolve(settings, server, context, failure);
+            }
+            context.journal.untouch();
+            match failure {
+                Failure::Wire(error)
+                    if error.sqlstate() == Some(OBJECT_IN_USE)
+                        && begun.elapsed() < settings.sessions_timeout =>
+                {
+                    sleep(TRY_EVERY);
+                }
+                failure => return Err(self.refused(failure)),
+            }
+        }
+    }
+
+    /// One transaction; rolled back where the server refuses a part of it or a name is not what it was.
+    fn rename(&self, session: &mut Session) -> std::result::Result<(), Failure> {
+        session.try_run("BEGIN")?;
+        let renamed = self.rename_both(session);
+        let end = if renamed.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = session.try_run(end);
+        renamed?;
+        Ok(ended?)
+    }
+
+    fn rename_both(&self, session: &mut Session) -> std::result::Result<(), Failure> {
+        let rename = |from: &str, to: &str| format!("ALTER DATABASE {} RENAME TO {}", ident(from), ident(to));
+        if let Some(aside) = &self.aside {
+            session.try_run(&rename(self.target, &aside.name))?;
+        }
+        session.try_run(&rename(self.shadow, self.target))?;
+        let is = |session: &mut Session, name: &str, oid: &str| {
+            let sql = "SELECT oid FROM pg_catalog.pg_database WHERE datname = $1::pg_catalog.name";
+            let rows = session.connection.ask(sql, &[Some(name)])?;
+            Ok::<bool, WireError>(rows.first().and_then(|row| row.text(0)) == Some(oid))
+        };
+        let mut same = is(session, self.target, &self.shadow_oid)?;
+        if let Some(aside) = &self.aside {
+            same &= is(session, &aside.name, &aside.oid)?;
+        }
+        if same { Ok(()) } else { Err(Failure::Changed) }
+    }
+
+    fn refused(&self, failure: Failure) -> Fault {
+        let what = format!("failed to rename {} to {}", self.shadow, self.target);
+        match failure {
+            Failure::Changed => {
+                let message =
+                    format!("{} was replaced by somebody else in the midst of the switch", self.target);
+                Fault::new(Stage::Switch, Reason::TargetChanged, message)
+            }
+            Failure::Wire(error) if error.sqlstate() == Some(OBJECT_IN_USE) => {
+                error.fault(Stage::Switch, Reason::TargetBusy, &what)
+            }
+            Failure::Wire(error) => error.fault(Stage::Switch, Reason::PermissionDenied, &what),
+        }
+    }
+
+    /// The answer was lost: what the target is now says whether the switch is done, once the lost
+    /// session has ended and with it its lock.
+    fn resolve(
+        &self,
+        settings: &PostgresTarget,
+        server: &mut Server,
+        context: &Context,
+        failure: Failure,
+    ) -> Result<()> {
+        let lost = match failure {
+            Failure::Wire(error) => {
+                error.fault(Stage::Switch, Reason::TargetUnavailable, "the connection was lost in the switch")
+            }
+            Failure::Changed => self.refused(failure),
+        };
+        let found = server.reconnect(settings).and_then(|()| {
+            let sql = "SELECT oid FROM pg_catalog.pg_database WHERE datname = $1::pg_catalog.name";
+            server.session.rows("look at what the target is now", sql, &[self.target])
+        });
+        let Ok(rows) = found else {
+            context.journal.doubt();
+            return Err(lost);
+        };
+        if rows.first().and_then(|row| row.text(0)) == Some(self.shadow_oid.as_str()) {
+            context.journal.done();
+            return Ok(());
+        }
+        context.journal.untouch();
+        Err(lost)
+    }
+}

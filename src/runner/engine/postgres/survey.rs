@@ -1,0 +1,141 @@
+//! The quick preflight: what the target is, what it holds, and how it would be restored.
+
+use super::server::{PostgresTarget, Server, ServerFacts, Who};
+use super::wire::Row;
+use crate::reason::Reason;
+use crate::runner::cancel::Cancel;
+use crate::runner::engine::{Action, Holds, Survey};
+use crate::runner::fault::{Fault, Result, Stage};
+
+/// The target as it was before the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// `None`: it is not there.
+    pub(super) database: Option<Existing>,
+    in_place: bool,
+}
+
+/// A database that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Existing {
+    /// Its object id, which a rename does not change.
+    pub(super) oid: String,
+    /// Role that owns it.
+    pub(super) owner: String,
+    /// Whether the administrator may rename and drop it.
+    pub(super) is_ours: bool,
+    /// Encoding, by PostgreSQL's name.
+    pub(super) encoding: String,
+    /// `LC_COLLATE`.
+    pub(super) collate: String,
+    /// `LC_CTYPE`.
+    pub(super) ctype: String,
+    /// What it holds; `None`: no object of a user.
+    pub(super) holds: Option<Holds>,
+}
+
+impl Seen {
+    /// Whether the existing, empty target itself is loaded, because no other database can be made.
+    pub(super) const fn is_in_place(&self) -> bool {
+        self.in_place
+    }
+
+    /// The survey for the run.
+    pub(super) fn survey(&self, settings: &PostgresTarget, server: &ServerFacts) -> Survey {
+        let holds = self.database.as_ref().and_then(|it| it.holds.clone());
+        let oid = self.database.as_ref().map_or("absent", |it| it.oid.as_str());
+        Survey {
+            target: settings.database.clone(),
+            action: if holds.is_some() { Action::Swap } else { Action::Create },
+            holds,
+            version: Some(server.version.clone()),
+            plan_identity: format!("{} {oid}", server.identity),
+            server_identity: Some(server.identity.clone()),
+        }
+    }
+}
+
+/// Looks at the target. Writes nothing.
+pub(super) fn look(settings: &PostgresTarget, server: &mut Server, cancel: &Cancel) -> Result<Seen> {
+    let sql = "SELECT oid, pg_catalog.pg_get_userbyid(datdba), pg_catalog.pg_has_role(datdba, 'USAGE'), \
+                      pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype, datallowconn, datistemplate \
+               FROM pg_catalog.pg_database WHERE datname = $1::pg_catalog.name";
+    let rows = server.session.rows("look for the target", sql, &[&settings.database])?;
+    let Some(row) = rows.first() else { return Ok(Seen { database: None, in_place: false }) };
+    refuse_unfit(settings, row)?;
+    let holds = contents(settings, &settings.database, Stage::Preflight, cancel)?;
+    let text = |index: usize| row.text(index).unwrap_or_default().to_owned();
+    let existing = Existing {
+        oid: text(0),
+        owner: text(1),
+        is_ours: text(2) == "t" || server.facts.is_superuser,
+        encoding: text(3),
+        collate: text(4),
+        ctype: text(5),
+        holds,
+    };
+    let can_swap = server.facts.may_create && server.facts.may_give && existing.is_ours;
+    let in_place = existing.holds.is_none() && !can_swap;
+    Ok(Seen { database: Some(existing), in_place })
+}
+
+/// A database that nobody may be in, or that others are made from, is not restored to.
+fn refuse_unfit(settings: &PostgresTarget, row: &Row) -> Result<()> {
+    let obstacle = match (row.text(6), row.text(7)) {
+        (Some("f"), _) => "takes no connections (datallowconn is false)",
+        (_, Some("t")) => "is a template for new databases (datistemplate is true)",
+        _ => return Ok(()),
+    };
+    let message = format!("{} {obstacle}", settings.database);
+    Err(Fault::new(Stage::Preflight, Reason::InvalidSpec, message))
+}
+
+/// What a database holds beside what every new one does; `None`: nothing.
+pub(super) fn contents(
+    settings: &PostgresTarget,
+    database: &str,
+    stage: Stage,
+    cancel: &Cancel,
+) -> Result<Option<Holds>> {
+    let mut session = settings.session(Who::Restorer, database, stage, cancel)?;
+    let row = session.row(&format!("look at what {database} holds"), CONTENTS, &[])?;
+    let number = |index: usize| row.text(index).and_then(|text| text.parse::<u64>().ok());
+    let (tables, others) = (number(0).unwrap_or_default(), number(1).unwrap_or_default());
+    Ok((tables + others > 0).then(|| Holds {
+        tables: Some(tables),
+        rows_estimate: number(2),
+        bytes: number(3).unwrap_or_default(),
+    }))
+}
+
+/// Tables; other objects of users; estimated rows; bytes. What an extension brings counts as the
+/// extension. A table that was never analysed estimates -1 row.
+const CONTENTS: &str = "
+WITH ours AS (
+    SELECT oid FROM pg_catalog.pg_namespace
+    WHERE nspname::pg_catalog.text !~ '^pg_' AND nspname <> 'information_schema'::pg_catalog.name
+), member AS (
+    SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'
+), relation AS (
+    SELECT relkind, reltuples FROM pg_catalog.pg_class
+    WHERE relnamespace IN (SELECT oid FROM ours)
+      AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass)
+)
+SELECT (SELECT count(*) FROM relation WHERE relkind IN ('r', 'p', 'f', 'm')),
+       (SELECT count(*) FROM relation WHERE relkind IN ('S', 'v', 'c'))
+       + (SELECT count(*) FROM pg_catalog.pg_proc
+          WHERE pronamespace IN (SELECT oid FROM ours)
+            AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass))
+       + (SELECT count(*) FROM pg_catalog.pg_type
+          WHERE typnamespace IN (SELECT oid FROM ours) AND typtype IN ('d', 'e', 'r')
+            AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_catalog.pg_type'::pg_catalog.regclass))
+       + (SELECT count(*) FROM pg_catalog.pg_namespace
+          WHERE oid IN (SELECT oid FROM ours) AND nspname <> 'public'
+            AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass))
+       + (SELECT count(*) FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql')
+       + (SELECT count(*) FROM pg_catalog.pg_event_trigger)
+       + (SELECT count(*) FROM pg_catalog.pg_publication)
+       + (SELECT count(*) FROM pg_catalog.pg_foreign_server)
+       + (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata),
+       (SELECT coalesce(sum(greatest(reltuples, 0)), 0)::pg_catalog.int8 FROM relation WHERE relkind IN ('r', 'm')),
+       pg_catalog.pg_database_size(pg_catalog.current_database())";

@@ -1,0 +1,198 @@
+//! Compares what was loaded with what pass 1 counted in the dump.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::load::Loaded;
+use super::names::ident;
+use super::server::{PostgresTarget, Session, Who};
+use super::wire::Row;
+use crate::reason::Reason;
+use crate::report::counted;
+use crate::runner::cancel::Cancel;
+use crate::runner::engine::{Context, LoadedTable, Verified};
+use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::inventory::{DatabaseEntry, TableRows};
+
+/// Differences that a message names.
+const SHOWN: usize = 5;
+
+/// Counts the loaded database and compares it with the dump.
+pub(super) fn verify(
+    settings: &PostgresTarget,
+    database: &str,
+    incoming: &DatabaseEntry,
+    loaded: &Loaded,
+    context: &Context,
+) -> Result<Verified> {
+    let expected = incoming.facts.tables.as_deref().unwrap_or_default();
+    let by_load: Vec<LoadedTable> =
+        loaded.rows.iter().map(|(name, rows)| LoadedTable { name: name.clone(), rows: *rows }).collect();
+    let mut session = settings.session(Who::Restorer, database, Stage::Verify, &context.cancel)?;
+    let roots = roots(&mut session)?;
+    // Of a table without rows the load says nothing.
+    let with_rows: Vec<TableRows> = expected.iter().filter(|table| table.rows > 0).cloned().collect();
+    compare(&with_rows, &Found::new(&by_load, roots.clone()), &loaded.grown, "the server took in")?;
+    let mut checks = loaded.notes.clone();
+    let (tables, bytes) = if settings.counts_rows {
+        let Counted { mut tables, uncounted, bytes } = count(&mut session, &context.cancel)?;
+        let counted_tables = counted(tables.len() as u64, "table");
+        checks.insert(0, format!("rows of {counted_tables} counted in the database"));
+        if !uncounted.is_empty() {
+            checks.push(format!(
+                "rows of {} taken from the load: their policies bind the owner too",
+                counted(uncounted.len() as u64, "table")
+            ));
+            tables.extend(by_load.into_iter().filter(|table| uncounted.contains(&table.name)));
+        }
+        compare(expected, &Found::new(&tables, roots), &loaded.grown, "the database holds")?;
+        (tables, bytes)
+    } else {
+        let counted_tables = counted(by_load.len() as u64, "table");
+        checks.insert(0, format!("rows of {counted_tables} as the server took them in"));
+        (by_load, size(&mut session)?)
+    };
+    check_objects(&mut session, &mut checks)?;
+    Ok(Verified { tables, bytes, checks })
+}
+
+/// A table that the dump has rows for must be there with as many. `grown` are tables of extensions,
+/// which come with rows of their own.
+fn compare(expected: &[TableRows], found: &Found, grown: &[String], who: &str) -> Result<()> {
+    let wrong: Vec<String> = found
+        .folded(expected)
+        .iter()
+        .filter_map(|(name, rows)| match found.rows(name) {
+            Some(found) if found == *rows => None,
+            Some(found) if found > *rows && grown.contains(name) => None,
+            Some(found) => Some(format!("{name}: {rows} in the backup, {who} {found}")),
+            None => Some(format!("{name}: {rows} in the backup, and the table is missing")),
+        })
+        .collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let more = wrong.len().saturating_sub(SHOWN);
+    let mut message =
+        format!("rows differ: {}", wrong.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; "));
+    if more > 0 {
+        message = format!("{message}; and {more} more");
+    }
+    Err(Fault::new(Stage::Verify, Reason::VerificationFailed, message))
+}
+
+/// What was counted, by table; partitions also as their root.
+#[derive(Default)]
+struct Found {
+    rows: HashMap<String, u64>,
+    /// The root of every partition.
+    roots: HashMap<String, String>,
+}
+
+impl Found {
+    fn new(tables: &[LoadedTable], roots: HashMap<String, String>) -> Self {
+        let mut rows: HashMap<String, u64> = HashMap::new();
+        for table in tables {
+            *rows.entry(table.name.clone()).or_default() += table.rows;
+            if let Some(root) = roots.get(&table.name) {
+                *rows.entry(root.clone()).or_default() += table.rows;
+            }
+        }
+        Self { rows, roots }
+    }
+
+    /// A dump that names no schema fills the one that a new session finds.
+    fn rows(&self, name: &str) -> Option<u64> {
+        self.rows.get(name).or_else(|| self.rows.get(&format!("public.{name}"))).copied()
+    }
+
+    /// What the dump has, partitions as their root: rows that are loaded through the root may come to
+    /// lie in others than those that the dump names.
+    fn folded(&self, expected: &[TableRows]) -> BTreeMap<String, u64> {
+        let mut folded = BTreeMap::new();
+        for table in expected {
+            let name = self.roots.get(&table.name).unwrap_or(&table.name);
+            *folded.entry(name.clone()).or_default() += table.rows;
+        }
+        folded
+    }
+}
+
+/// The topmost table of every partition that holds rows here.
+fn roots(session: &mut Session) -> Result<HashMap<String, String>> {
+    let sql = "WITH RECURSIVE up AS ( \
+                 SELECT c.oid AS leaf, i.inhparent AS root FROM pg_catalog.pg_class c \
+                 JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid \
+                 WHERE c.relispartition AND c.relkind = 'r' \
+                 UNION ALL \
+                 SELECT up.leaf, i.inhparent FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.root) \
+               SELECT ln.nspname, l.relname, rn.nspname, r.relname FROM up \
+               JOIN pg_catalog.pg_class l ON l.oid = up.leaf JOIN pg_catalog.pg_namespace ln ON ln.oid = l.relnamespace \
+               JOIN pg_catalog.pg_class r ON r.oid = up.root JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace \
+               WHERE NOT r.relispartition";
+    let rows = session.rows("list the partitions", sql, &[])?;
+    let name = |row: &Row, index: usize| {
+        format!("{}.{}", row.text(index).unwrap_or_default(), row.text(index + 1).unwrap_or_default())
+    };
+    Ok(rows.iter().map(|row| (name(row, 0), name(row, 2))).collect())
+}
+
+/// What is in a database.
+pub(super) struct Counted {
+    /// Tables with their rows, sorted by name. A partitioned table has none but those of its partitions.
+    pub(super) tables: Vec<LoadedTable>,
+    /// Tables whose rows a policy hides from this login.
+    pub(super) uncounted: Vec<String>,
+    /// Bytes of the database.
+    pub(super) bytes: u64,
+}
+
+/// All tables of users with their rows, sorted by name; and the bytes of the database.
+pub(super) fn count(session: &mut Session, cancel: &Cancel) -> Result<Counted> {
+    let sql = "SELECT nspname, relname, pg_catalog.row_security_active(c.oid) FROM pg_catalog.pg_class c \
+               JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace \
+               WHERE relkind = 'r' AND relpersistence <> 't' \
+                 AND nspname::pg_catalog.text !~ '^pg_' AND nspname <> 'information_schema'::pg_catalog.name \
+               ORDER BY 1, 2";
+    let listed = session.rows("list the loaded tables", sql, &[])?;
+    let (mut tables, mut uncounted) = (Vec::with_capacity(listed.len()), Vec::new());
+    for row in &listed {
+        cancel.check(Stage::Verify)?;
+        let text = |index: usize| row.text(index).unwrap_or_default();
+        let (schema, name) = (text(0), text(1));
+        // A policy that also binds the owner: the server would not count all rows for this login.
+        if text(2) == "t" {
+            uncounted.push(format!("{schema}.{name}"));
+            continue;
+        }
+        let table = format!("{}.{}", ident(schema), ident(name));
+        let counted = session.row(
+            &format!("count the rows of {table}"),
+            &format!("SELECT count(*) FROM ONLY {table}"),
+            &[],
+        )?;
+        let rows = counted.text(0).and_then(|text| text.parse().ok()).unwrap_or_default();
+        tables.push(LoadedTable { name: format!("{schema}.{name}"), rows });
+    }
+    Ok(Counted { tables, uncounted, bytes: size(session)? })
+}
+
+fn size(session: &mut Session) -> Result<u64> {
+    let sql = "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())";
+    let row = session.row("ask for the size of the loaded database", sql, &[])?;
+    Ok(row.text(0).and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
+/// Indexes and constraints that the server itself holds for unfinished.
+fn check_objects(session: &mut Session, checks: &mut Vec<String>) -> Result<()> {
+    let sql = "SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_index i \
+               JOIN pg_catalog.pg_class c ON c.oid = indexrelid \
+               WHERE NOT indisvalid AND c.relkind = 'i' LIMIT 5";
+    let rows = session.rows("look for unfinished indexes", sql, &[])?;
+    if !rows.is_empty() {
+        let names: Vec<&str> = rows.iter().filter_map(|row| row.text(0)).collect();
+        let message = format!("indexes are not valid: {}", names.join(", "));
+        return Err(Fault::new(Stage::Verify, Reason::VerificationFailed, message));
+    }
+    checks.push("every index is valid".to_owned());
+    Ok(())
+}

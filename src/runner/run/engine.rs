@@ -1,0 +1,137 @@
+//! Opens the target that a plan names.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::open::{Mounts, keep_until, mount, read, read_text, run_id};
+use crate::plan::{
+    EngineSettings, Login, ReplaceBy, RestorePlan, Rows, SecretKey, SecretReader, ServerTarget, Sessions,
+    SqliteTarget, Statistics, TargetPlan, TlsMode, VersionGuard,
+};
+use crate::reason::Reason;
+use crate::runner::engine::postgres::{self, Postgres, wire};
+use crate::runner::engine::sqlite::{self, Sqlite};
+use crate::runner::engine::{Context, Engine};
+use crate::runner::fault::{Fault, Result, Stage};
+
+/// How long the switch waits for applications that are in the way, where the plan does not say.
+const SESSIONS_TIMEOUT: Duration = Duration::from_secs(30);
+/// Keys of a Secret of type `kubernetes.io/tls`.
+const TLS_CERTIFICATE: &str = "tls.crt";
+const TLS_KEY: &str = "tls.key";
+
+/// Opens the target, where the plan has one. `now` names this run's files.
+pub fn open(
+    plan: &RestorePlan,
+    secrets: &dyn SecretReader,
+    mounts: &Mounts,
+    now: Timestamp,
+    context: &Context,
+) -> Result<Option<Box<dyn Engine>>> {
+    let Some(target) = &plan.target else { return Ok(None) };
+    match &target.settings {
+        EngineSettings::Sqlite(sqlite) => {
+            let settings = sqlite_settings(plan, sqlite, mounts, now)?;
+            Ok(Some(Box::new(Sqlite::new(settings, context.clone()))))
+        }
+        EngineSettings::Postgres(server) => {
+            let settings = postgres_settings(plan, target, server, secrets, now)?;
+            Ok(Some(Box::new(Postgres::new(settings, context.clone()))))
+        }
+    }
+}
+
+fn sqlite_settings(
+    plan: &RestorePlan,
+    target: &SqliteTarget,
+    mounts: &Mounts,
+    now: Timestamp,
+) -> Result<sqlite::SqliteTarget> {
+    let until = keep_until(plan, now);
+    Ok(sqlite::SqliteTarget {
+        root: mount(mounts, &target.claim_name)?.clone(),
+        path: target.path.clone(),
+        name: target.path.clone(),
+        replace_by: match target.replace_by {
+            ReplaceBy::Backup => sqlite::ReplaceBy::Backup,
+            ReplaceBy::Rename => sqlite::ReplaceBy::Rename,
+        },
+        keep_previous: until.map(|until| sqlite::previous_label(now, until)),
+        run_id: run_id(plan, now),
+        sessions_timeout: plan.timeouts.connect.map_or(SESSIONS_TIMEOUT, crate::plan::Duration::get),
+        version_guard_warn: plan.version_guard == VersionGuard::Warn,
+        integrity: sqlite::Integrity::Full,
+    })
+}
+
+/// Where the target is for people, of this machine or this pod.
+pub fn place(plan: &RestorePlan, mounts: &Mounts) -> Option<String> {
+    match &plan.target.as_ref()?.settings {
+        EngineSettings::Sqlite(sqlite) => {
+            Some(mounts.get(&sqlite.claim_name)?.join(&sqlite.path).display().to_string())
+        }
+        EngineSettings::Postgres(server) => Some(format!("{}:{}", server.host, server.port)),
+    }
+}
+
+fn postgres_settings(
+    plan: &RestorePlan,
+    target: &TargetPlan,
+    server: &ServerTarget,
+    secrets: &dyn SecretReader,
+    now: Timestamp,
+) -> Result<postgres::PostgresTarget> {
+    let Some(row) = target.databases.first() else {
+        let message = "the plan names no database of the server";
+        return Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
+    };
+    Ok(postgres::PostgresTarget {
+        endpoint: endpoint(plan, server, secrets)?,
+        maintenance_database: server.maintenance_database.clone(),
+        login: access(&server.credentials, secrets)?,
+        privileged: server.privileged_credentials.as_ref().map(|login| access(login, secrets)).transpose()?,
+        allows_superuser: server.allow_superuser,
+        database: row.to.clone(),
+        expect_identity: server.expect_identity.clone(),
+        keep_until: keep_until(plan, now),
+        run_id: run_id(plan, now),
+        ends_sessions: plan.sessions == Sessions::Terminate,
+        sessions_timeout: SESSIONS_TIMEOUT,
+        version_guard_warn: plan.version_guard == VersionGuard::Warn,
+        counts_rows: plan.rows == Rows::Exact,
+        analyzes: plan.statistics == Statistics::Analyze,
+        statement_timeout: plan.timeouts.statement.map(crate::plan::Duration::get),
+    })
+}
+
+fn access(login: &Login, secrets: &dyn SecretReader) -> Result<postgres::Access> {
+    let user = read_text(secrets, &login.username)?.expose().clone();
+    Ok(postgres::Access { user, password: read_text(secrets, &login.password)? })
+}
+
+fn endpoint(plan: &RestorePlan, server: &ServerTarget, secrets: &dyn SecretReader) -> Result<wire::Endpoint> {
+    let ca = server.tls.ca.as_ref().map(|key| read(secrets, key)).transpose()?;
+    let client = server.tls.client_certificate.as_ref().map(|secret| {
+        let key = |key: &str| SecretKey { secret: secret.clone(), key: key.to_owned() };
+        Ok(wire::ClientCertificate {
+            certificate_pem: read(secrets, &key(TLS_CERTIFICATE))?.expose().clone(),
+            key_pem: read(secrets, &key(TLS_KEY))?,
+        })
+    });
+    let tls = wire::Tls {
+        mode: match server.tls.mode {
+            TlsMode::VerifyFull => wire::TlsMode::VerifyFull,
+            TlsMode::VerifyCa => wire::TlsMode::VerifyCa,
+            TlsMode::Require => wire::TlsMode::Require,
+            TlsMode::Disable => wire::TlsMode::Disable,
+        },
+        ca_pem: ca.map(|pem| pem.expose().clone()),
+        client: client.transpose()?,
+    };
+    let mut timeouts = wire::Timeouts::default();
+    if let Some(connect) = plan.timeouts.connect {
+        timeouts.open = connect.get();
+    }
+    Ok(wire::Endpoint { host: server.host.clone(), port: server.port, tls, timeouts })
+}

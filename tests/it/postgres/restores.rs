@@ -1,0 +1,489 @@
+//! Restores into real servers: what arrives equals what was dumped, the old data serves until then, and
+//! what a login may not do is said before anything is written.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use reinstate::reason::Reason;
+use reinstate::runner::cancel::Cancel;
+use reinstate::runner::engine::postgres::wire::{Connection, Endpoint, Login, Timeouts, Tls, TlsMode};
+use reinstate::runner::engine::postgres::{Access, Postgres as Target, PostgresTarget};
+use reinstate::runner::engine::{Action, Context, Engine, Previous, Verified, scanner};
+use reinstate::runner::fault::{Fault, Result};
+use reinstate::runner::inventory::{DatabaseEntry, DumpFormat};
+use reinstate::runner::journal::Touched;
+use reinstate::secret::Secret;
+
+use crate::parts::postgres::{CREATOR, PASSWORD, PLAIN, Postgres, SUPERUSER, postgres};
+
+/// A dump with its inventory.
+struct Backup {
+    bytes: Vec<u8>,
+    entry: DatabaseEntry,
+}
+
+impl Backup {
+    fn new(bytes: Vec<u8>) -> Self {
+        let format =
+            if bytes.starts_with(b"PGDMP") { DumpFormat::PostgresArchive } else { DumpFormat::PostgresPlain };
+        let mut reader = scanner(format).unwrap();
+        for piece in bytes.chunks(1000) {
+            reader.feed(piece).unwrap();
+        }
+        let facts = reader.finish().unwrap();
+        let sha256 = digest(&SHA256, &bytes).as_ref().try_into().unwrap();
+        let entry = DatabaseEntry { name: None, format, bytes: bytes.len() as u64, sha256, facts };
+        Self { bytes, entry }
+    }
+
+    fn script(sql: &str) -> Self {
+        Self::new(format!("-- Dumped from database version 15.1\n{sql}").into_bytes())
+    }
+
+    fn fixture(name: &str) -> Self {
+        Self::new(std::fs::read(crate::support::fixtures().join("postgres").join(name)).unwrap())
+    }
+}
+
+fn access(user: &str) -> Access {
+    Access { user: user.to_owned(), password: Secret::new(PASSWORD.to_owned()) }
+}
+
+fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
+    let tls = Tls {
+        mode: if server.ca.is_some() { TlsMode::VerifyFull } else { TlsMode::Disable },
+        ca_pem: server.ca.clone(),
+        client: None,
+    };
+    let endpoint =
+        Endpoint { host: "localhost".to_owned(), port: server.port, tls, timeouts: Timeouts::default() };
+    PostgresTarget {
+        endpoint,
+        maintenance_database: "postgres".to_owned(),
+        login: access(user),
+        privileged: None,
+        allows_superuser: user == SUPERUSER,
+        database: database.to_owned(),
+        expect_identity: None,
+        keep_until: Some("2099-01-01T00:00:00Z".parse().unwrap()),
+        run_id: "0a1b2c3d".to_owned(),
+        ends_sessions: false,
+        sessions_timeout: Duration::from_millis(300),
+        version_guard_warn: false,
+        counts_rows: true,
+        analyzes: true,
+        statement_timeout: None,
+    }
+}
+
+/// What a whole run has to tell.
+struct Done {
+    action: Action,
+    notes: Vec<String>,
+    verified: Verified,
+    previous: Option<Previous>,
+    touched: Touched,
+}
+
+/// All steps of a run, as `run` calls them; what it made is removed whatever happens.
+fn restore(settings: PostgresTarget, backup: &Backup) -> Result<Done> {
+    let context = Context::default();
+    let mut engine = Target::new(settings, context.clone());
+    let done = steps(&mut engine, backup);
+    assert_eq!(engine.discard(), Vec::<String>::new());
+    done.map(|done| Done { touched: context.journal.touched(), ..done })
+}
+
+fn steps(engine: &mut Target, backup: &Backup) -> Result<Done> {
+    let action = engine.survey()?.action;
+    let mut notes = engine.preflight(&backup.entry)?.notes;
+    engine.load(&backup.entry, &mut backup.bytes.as_slice())?;
+    let verified = engine.verify(&backup.entry)?;
+    let previous = engine.switch()?;
+    notes.extend(engine.switch_notes());
+    Ok(Done { action, notes, verified, previous, touched: Touched::No })
+}
+
+fn refused(settings: PostgresTarget, backup: &Backup) -> Fault {
+    restore(settings, backup).err().expect("it is refused")
+}
+
+/// Databases whose names begin so.
+fn databases(server: &Postgres, start: &str) -> Vec<String> {
+    let sql = format!("select datname from pg_database where starts_with(datname, '{start}') order by 1");
+    server.sql("postgres", &sql).lines().map(str::to_owned).collect()
+}
+
+/// A name that no other test uses, in a server that all share.
+fn fresh(test: &str) -> String {
+    format!("{test}_{}", std::process::id())
+}
+
+/// The source of the fixtures, made anew on a server.
+fn source(server: &Postgres) -> String {
+    let database = server.database();
+    let schema = std::fs::read_to_string(crate::support::fixtures().join("postgres/schema.sql")).unwrap();
+    server.sql(&database, &schema);
+    database
+}
+
+#[test]
+fn what_arrives_is_what_was_dumped_in_every_form_that_pg_dump_writes() {
+    let server = postgres(15);
+    let source = source(server);
+    let expected = server.canonical(&source);
+    for (number, (client, arguments)) in [
+        (15, &[][..]),
+        (16, &[]),
+        (18, &[]),
+        (15, &["--inserts"]),
+        (15, &["--format=custom"]),
+        (18, &["--format=custom"]),
+        (15, &["--format=custom", "--compress=0"]),
+        (15, &["--format=custom", "--inserts"]),
+        (15, &["--format=custom", "--load-via-partition-root"]),
+        (15, &["--create"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let backup = Backup::new(server.dump(client, &source, arguments));
+        let target = fresh(&format!("equal{number}"));
+        let done = restore(settings(server, SUPERUSER, &target), &backup)
+            .unwrap_or_else(|fault| panic!("{client} {arguments:?}: {}", fault.full_message()));
+        assert_eq!((done.action, done.touched), (Action::Create, Touched::No), "{client} {arguments:?}");
+        assert!(!done.verified.tables.is_empty());
+        let found = server.canonical(&target);
+        assert!(found == expected, "{client} {arguments:?}\n{}", difference(&expected, &found));
+    }
+}
+
+/// Lines that stand in one text only.
+fn difference(expected: &str, found: &str) -> String {
+    let lines = |from: &str, other: &str, mark: char| {
+        let only = from.lines().filter(|line| !other.contains(line)).take(20);
+        only.map(|line| format!("{mark} {line}\n")).collect::<String>()
+    };
+    lines(expected, found, '-') + &lines(found, expected, '+')
+}
+
+#[test]
+fn a_dump_of_every_version_goes_into_its_own_and_newer_servers() {
+    for (fixture, majors) in [
+        ("15.sql", &[15, 16, 18][..]),
+        ("15.dump", &[15, 16, 18]),
+        ("16.dump", &[16, 18]),
+        ("18.dump", &[18]),
+    ] {
+        let backup = Backup::fixture(fixture);
+        for major in majors {
+            let server = postgres(*major);
+            let target = fresh(&format!("newer_{}", fixture.replace('.', "_")));
+            let done = restore(settings(server, SUPERUSER, &target), &backup)
+                .unwrap_or_else(|fault| panic!("{fixture} into {major}: {}", fault.full_message()));
+            let expected: u64 = backup.entry.facts.tables.iter().flatten().map(|table| table.rows).sum();
+            assert!(done.verified.tables.iter().map(|table| table.rows).sum::<u64>() >= expected);
+        }
+    }
+    let fault = refused(settings(postgres(15), SUPERUSER, &fresh("older")), &Backup::fixture("18.dump"));
+    assert_eq!(fault.reason, Reason::VersionTooNew);
+    assert!(fault.message.contains("newer than server (15."), "{}", fault.message);
+}
+
+#[test]
+fn existing_data_serve_until_the_switch_and_are_kept_beside_it() {
+    let server = postgres(15);
+    let target = fresh("swapped");
+    server.sql("postgres", &format!("create database {target} owner {CREATOR}"));
+    server.sql(
+        &target,
+        &format!("create table old(a int); insert into old values (1); alter table old owner to {CREATOR}"),
+    );
+    server.sql(
+        "postgres",
+        &format!(
+            "alter database {target} set work_mem = '7MB'; alter database {target} set search_path = a, \"B c\"; \
+             comment on database {target} is 'it''s ours'; revoke connect on database {target} from public; \
+             grant connect on database {target} to {PLAIN}; alter database {target} connection limit 17"
+        ),
+    );
+    let backup =
+        Backup::script("CREATE TABLE public.new (a integer);\nCOPY public.new (a) FROM stdin;\n1\n2\n\\.\n");
+    let done = restore(settings(server, CREATOR, &target), &backup).unwrap();
+    assert_eq!((done.action, done.touched), (Action::Swap, Touched::Yes));
+    assert_eq!(done.notes, Vec::<String>::new());
+    let previous = done.previous.unwrap().name;
+    assert_eq!(previous, format!("{target}.reinstate-previous-20990101T000000Z"));
+    assert_eq!(databases(server, &target), [target.clone(), previous.clone()]);
+    assert_eq!(server.sql(&target, "select sum(a) from public.new"), "3");
+    assert_eq!(server.sql(&previous, "select count(*) from public.old"), "1");
+    let particulars = format!(
+        "select datconnlimit, shobj_description(oid, 'pg_database'), datacl from pg_database where datname = '{target}'"
+    );
+    let particulars = server.sql("postgres", &particulars);
+    assert!(particulars.starts_with("17|it's ours|"), "{particulars}");
+    assert!(
+        particulars.contains(&format!("{PLAIN}=c/{CREATOR}")) && !particulars.contains("{=Tc"),
+        "{particulars}"
+    );
+    assert_eq!(server.sql(&target, "show work_mem; show search_path"), "7MB\na, \"B c\"");
+
+    // And back, as a copy inside the server; what it replaces is not kept.
+    let mut back = settings(server, CREATOR, &target);
+    back.keep_until = None;
+    let mut engine = Target::new(back, Context::default());
+    engine.survey().unwrap();
+    let entry = engine.examine_previous(&previous).unwrap();
+    engine.load_previous(&previous, &entry).unwrap();
+    engine.verify(&entry).unwrap();
+    assert_eq!(engine.switch().unwrap(), None);
+    assert_eq!(engine.discard(), Vec::<String>::new());
+    assert_eq!(server.sql(&target, "select count(*) from public.old"), "1");
+    assert_eq!(databases(server, &target), [target.clone(), previous.clone()]);
+    // Its time is not over, then it is.
+    let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
+    assert_eq!(engine.clear(None, "2098-12-31T00:00:00Z".parse().unwrap()).unwrap(), Vec::<String>::new());
+    assert_eq!(engine.clear(None, "2099-01-02T00:00:00Z".parse().unwrap()).unwrap(), [previous]);
+    assert_eq!(databases(server, &target), [target]);
+}
+
+#[test]
+fn a_load_that_fails_leaves_the_old_data_and_nothing_beside_them() {
+    let server = postgres(15);
+    let target = fresh("failing");
+    server.sql("postgres", &format!("create database {target} owner {CREATOR}"));
+    server.sql(&target, "create table old(a int)");
+    for (sql, reason, says) in [
+        (
+            "CREATE TABLE t (a integer);\nCOPY t (a) FROM stdin;\n1\nx\n\\.\n",
+            Reason::RestoreFailed,
+            "line 3 of the dump: the server refused rows of t",
+        ),
+        (
+            "CREATE TABLE t (a integer);\nCREATE TABLE t (b integer);\n",
+            Reason::RestoreFailed,
+            "line 3 of the dump: the server refused CREATE TABLE t (b integer)",
+        ),
+        ("COPY t FROM PROGRAM 'id';\n", Reason::UnsafeContent, "line 2 of the dump"),
+        ("DO $$ BEGIN END $$;\n", Reason::UnsafeContent, "line 2 of the dump: DO"),
+        (
+            "BEGIN;\nCREATE TABLE public.t (a integer);\n",
+            Reason::CorruptBackup,
+            "begins a transaction that it does not end",
+        ),
+    ] {
+        let fault = refused(settings(server, CREATOR, &target), &Backup::script(sql));
+        assert_eq!(fault.reason, reason, "{}", fault.full_message());
+        assert!(fault.message.contains(says), "{}", fault.full_message());
+        assert_eq!(databases(server, &target), [target.as_str()], "{sql}");
+        assert_eq!(server.sql(&target, "select count(*) from old"), "0");
+    }
+}
+
+#[test]
+fn what_was_empty_and_is_no_longer_is_neither_loaded_into_nor_dropped() {
+    let server = postgres(15);
+    let backup = Backup::script("CREATE TABLE public.new (a integer);\n");
+    for (test, user) in [("filled", CREATOR), ("filledinplace", PLAIN)] {
+        let target = fresh(test);
+        server.sql("postgres", &format!("create database {target} owner {user}"));
+        let context = Context::default();
+        let mut engine = Target::new(settings(server, user, &target), context.clone());
+        assert_eq!(engine.survey().unwrap().action, Action::Create);
+        if user == CREATOR {
+            engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
+            engine.verify(&backup.entry).unwrap();
+        }
+        server.sql(&target, "create table public.precious as select 1 as a");
+        let result = if user == CREATOR {
+            engine.switch().map(drop)
+        } else {
+            engine.load(&backup.entry, &mut backup.bytes.as_slice())
+        };
+        let fault = result.unwrap_err();
+        assert_eq!(fault.reason, Reason::TargetChanged, "{}", fault.full_message());
+        assert_eq!(engine.discard(), Vec::<String>::new());
+        assert_eq!(context.journal.touched(), Touched::No);
+        assert_eq!(databases(server, &target), [target.as_str()]);
+        assert_eq!(server.sql(&target, "select a from public.precious"), "1");
+    }
+}
+
+#[test]
+fn large_objects_partitions_and_policies_arrive_whatever_the_dump_sets() {
+    let server = postgres(15);
+    let source = server.database();
+    server.sql("postgres", &format!("alter database {source} set standard_conforming_strings = off"));
+    server.sql(
+        &source,
+        &format!(
+            "select lo_from_bytea(700001, '%PDF-1.7 text'::bytea);
+             create table public.p (k int, v text) partition by hash (k);
+             create table public.p0 partition of public.p for values with (modulus 2, remainder 0);
+             create table public.p1 partition of public.p for values with (modulus 2, remainder 1);
+             insert into public.p select g, 'x' from generate_series(1, 50) g;
+             create table public.secret (owner text); insert into public.secret values ('a'), ('b');
+             alter table public.secret enable row level security, force row level security;
+             create policy mine on public.secret using (owner = current_user);
+             grant select on all tables in schema public to {CREATOR}"
+        ),
+    );
+    for (number, arguments) in [
+        &[][..],
+        &["--format=custom"],
+        &["--load-via-partition-root"],
+        &["--format=custom", "--load-via-partition-root"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let backup = Backup::new(server.dump(15, &source, arguments));
+        let target = fresh(&format!("parts{number}"));
+        let done = restore(settings(server, CREATOR, &target), &backup)
+            .unwrap_or_else(|fault| panic!("{arguments:?}: {}", fault.full_message()));
+        let rows: u64 = done.verified.tables.iter().map(|table| table.rows).sum();
+        assert_eq!(rows, 52, "{arguments:?}: {:?}", done.verified.tables);
+        assert_eq!(server.sql(&target, "select convert_from(lo_get(700001), 'UTF8')"), "%PDF-1.7 text");
+        assert_eq!(server.sql(&target, "select count(*) from public.secret"), "2");
+    }
+}
+
+#[test]
+fn operators_that_a_target_brings_take_no_part_in_our_questions() {
+    let server = postgres(15);
+    let target = fresh("trapped");
+    server.sql("postgres", &format!("create database {target} owner {CREATOR}"));
+    server.sql(
+        &target,
+        "create function public.trap(name, name) returns boolean language plpgsql as
+             $$ begin raise exception 'the trap was called'; end $$;
+         create operator public.!~ (leftarg = name, rightarg = name, function = public.trap)",
+    );
+    let backup = Backup::script("CREATE TABLE public.new (a integer);\n");
+    let done = restore(settings(server, CREATOR, &target), &backup).unwrap();
+    assert_eq!(done.action, Action::Swap);
+}
+
+#[test]
+fn sessions_of_others_end_the_run_or_are_ended() {
+    let server = postgres(15);
+    let target = fresh("busy");
+    server.sql("postgres", &format!("create database {target} owner {CREATOR}"));
+    server.sql(&target, "create table old(a int)");
+    let backup = Backup::script("CREATE TABLE new (a integer);\n");
+    let other = settings(server, SUPERUSER, &target);
+    let login = Login {
+        user: SUPERUSER.to_owned(),
+        password: other.login.password,
+        database: target.clone(),
+        options: Vec::new(),
+    };
+    let other = Connection::open(&other.endpoint, &login, &Cancel::never()).unwrap();
+    let fault = refused(settings(server, CREATOR, &target), &backup);
+    assert_eq!(fault.reason, Reason::TargetBusy, "{}", fault.full_message());
+    assert_eq!(databases(server, &target), [target.as_str()]);
+    // The creator may end sessions of its own role only.
+    let mut ending = settings(server, CREATOR, &target);
+    (ending.ends_sessions, ending.privileged) = (true, Some(access(SUPERUSER)));
+    let done = restore(ending, &backup).unwrap();
+    assert!(done.notes.iter().any(|note| note.contains("ended at the switch")), "{:?}", done.notes);
+    assert_eq!(server.sql(&target, "select count(*) from new"), "0");
+    drop(other);
+}
+
+#[test]
+fn a_login_that_may_not_create_databases_loads_an_empty_one_in_place_and_no_other() {
+    let server = postgres(15);
+    let target = fresh("inplace");
+    let backup = Backup::script("CREATE TABLE new (a integer);\n");
+    let fault = refused(settings(server, PLAIN, &target), &backup);
+    assert_eq!(fault.reason, Reason::PermissionDenied, "{}", fault.full_message());
+    assert!(fault.message.contains("lacks CREATEDB"), "{}", fault.message);
+    server.sql("postgres", &format!("create database {target} owner {PLAIN}"));
+    let done = restore(settings(server, PLAIN, &target), &backup).unwrap();
+    assert_eq!((done.action, done.touched), (Action::Create, Touched::Yes));
+    assert!(done.notes.iter().any(|note| note.contains("loaded in place")), "{:?}", done.notes);
+    // Now it holds something, and cannot be replaced without another database.
+    let fault = refused(settings(server, PLAIN, &target), &backup);
+    assert_eq!(fault.reason, Reason::PermissionDenied, "{}", fault.full_message());
+    let mut privileged = settings(server, PLAIN, &target);
+    privileged.privileged = Some(access(SUPERUSER));
+    let done = restore(privileged, &backup).unwrap();
+    assert_eq!(done.action, Action::Swap);
+    assert_eq!(server.sql(&target, "select tableowner from pg_tables where tablename = 'new'"), PLAIN);
+}
+
+#[test]
+fn a_superuser_does_not_load_unless_that_is_allowed() {
+    let server = postgres(15);
+    let mut strong = settings(server, SUPERUSER, &fresh("strong"));
+    strong.allows_superuser = false;
+    let fault = refused(strong, &Backup::script("CREATE TABLE new (a integer);\n"));
+    assert_eq!(fault.reason, Reason::SuperuserRefused, "{}", fault.full_message());
+}
+
+#[test]
+fn another_server_and_a_run_on_the_same_target_are_refused() {
+    let server = postgres(15);
+    let target = fresh("locked");
+    let mut other = settings(server, CREATOR, &target);
+    other.expect_identity = Some("1".to_owned());
+    let backup = Backup::script("CREATE TABLE new (a integer);\n");
+    assert_eq!(refused(other, &backup).reason, Reason::IdentityMismatch);
+    let mut first = Target::new(settings(server, CREATOR, &target), Context::default());
+    let identity = first.survey().unwrap().server_identity.unwrap();
+    assert_eq!(refused(settings(server, CREATOR, &target), &backup).reason, Reason::TargetLocked);
+    drop(first);
+    let mut same = settings(server, CREATOR, &target);
+    same.expect_identity = Some(identity);
+    restore(same, &backup).unwrap();
+}
+
+#[test]
+fn a_load_that_is_held_is_switched_to_by_its_name_only_as_it_was_verified() {
+    let server = postgres(15);
+    let target = fresh("held");
+    let backup =
+        Backup::script("CREATE TABLE public.new (a integer);\nCOPY public.new (a) FROM stdin;\n1\n\\.\n");
+    let held_by = |run: &str| {
+        let mut settings = settings(server, CREATOR, &target);
+        settings.run_id = run.to_owned();
+        let mut engine = Target::new(settings, Context::default());
+        engine.survey().unwrap();
+        engine.preflight(&backup.entry).unwrap();
+        engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
+        engine.verify(&backup.entry).unwrap();
+        engine.query("SELECT count(*) = 1 FROM new").unwrap();
+        for (sql, says) in [
+            ("SELECT false", "but false"),
+            ("SELECT a FROM new", "no boolean"),
+            ("DELETE FROM new", "read-only transaction"),
+            ("SELECT true; SELECT true", "could not be run"),
+        ] {
+            let fault = engine.query(sql).unwrap_err();
+            assert_eq!(fault.reason, Reason::VerificationFailed);
+            assert!(fault.full_message().contains(says), "{sql}: {}", fault.full_message());
+        }
+        let held = engine.hold().unwrap();
+        assert_eq!(engine.discard(), Vec::<String>::new());
+        held
+    };
+    let changed = held_by("00000001");
+    server.sql(&changed, "insert into new values (2)");
+    let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
+    engine.survey().unwrap();
+    assert_eq!(engine.take_up(&changed).unwrap_err().reason, Reason::VerificationFailed);
+    assert_eq!(engine.take_up("postgres").unwrap_err().reason, Reason::InvalidSpec);
+    drop(engine);
+    let held = held_by("00000002");
+    let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
+    engine.survey().unwrap();
+    engine.take_up(&held).unwrap();
+    engine.switch().unwrap();
+    assert_eq!(engine.discard(), Vec::<String>::new());
+    assert_eq!(databases(server, &target), [target.clone(), changed.clone()]);
+    let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
+    let now = "2026-11-29T00:00:00Z".parse().unwrap();
+    assert_eq!(engine.clear(Some(&changed), now).unwrap(), [changed]);
+    assert_eq!(databases(server, &target), [target.as_str()]);
+}
