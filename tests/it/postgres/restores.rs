@@ -14,7 +14,7 @@ use reinstate::runner::inventory::{DatabaseEntry, DumpFormat};
 use reinstate::runner::journal::Touched;
 use reinstate::secret::Secret;
 
-use crate::parts::postgres::{CREATOR, PASSWORD, PLAIN, Postgres, SUPERUSER, postgres};
+use crate::parts::postgres::{CREATOR, PASSWORD, PLAIN, Postgres, SUPERUSER, canonical_text, postgres};
 
 /// A dump with its inventory.
 struct Backup {
@@ -188,6 +188,50 @@ fn a_dump_of_every_version_goes_into_its_own_and_newer_servers() {
     let fault = refused(settings(postgres(15), SUPERUSER, &fresh("older")), &Backup::fixture("18.dump"));
     assert_eq!(fault.reason, Reason::VersionTooNew);
     assert!(fault.message.contains("newer than server (15."), "{}", fault.message);
+}
+
+#[test]
+fn the_oldest_servers_take_their_own_dumps_and_those_of_older_ones() {
+    let schema = "create schema shop;
+        create table shop.item (id int generated always as identity primary key, name text not null, price numeric(9,2));
+        insert into shop.item (name, price) select 'item ' || g, g from generate_series(1, 100) g;
+        create table shop.sold (item int, at date) partition by range (at);
+        create table shop.part_of (item int references shop.item);
+        create table shop.sold_20 partition of shop.sold for values from ('2020-01-01') to ('2021-01-01');
+        insert into shop.sold_20 select g, '2020-02-03' from generate_series(1, 30) g;
+        create index on shop.item (lower(name));
+        create view shop.dear as select * from shop.item where price > 50;
+        create materialized view shop.total as select sum(price) from shop.item;
+        create function shop.touch() returns trigger language plpgsql as $$ begin return new; end $$;
+        create trigger touch before update on shop.item for each row execute procedure shop.touch();
+        create extension hstore; create table shop.tags (item int, tags hstore);
+        insert into shop.tags values (1, 'a=>1'); comment on table shop.item is 'what is sold';
+        select lo_from_bytea(700001, '\\x00ff');";
+    for (from, to) in [(10, 10), (10, 12), (12, 12), (12, 15)] {
+        let (source_server, server) = (postgres(from), postgres(to));
+        let source = source_server.database();
+        source_server.sql(&source, schema);
+        for format in ["--format=custom", "--format=plain"] {
+            let backup = Backup::new(source_server.dump(15, &source, &[format]));
+            let target = fresh(&format!("old_{from}_{to}_{}", &format[9..]));
+            // Twice: into nothing, then over what is there.
+            for action in [Action::Create, Action::Swap] {
+                let done = restore(settings(server, SUPERUSER, &target), &backup)
+                    .unwrap_or_else(|fault| panic!("{from} into {to}, {format}: {}", fault.full_message()));
+                assert_eq!(done.action, action, "{from} into {to}, {format}");
+                let rows: u64 = done.verified.tables.iter().map(|table| table.rows).sum();
+                assert_eq!(rows, 131, "{from} into {to}, {format}: {:?}", done.verified.tables);
+            }
+            assert_eq!(server.sql(&target, "select sum from shop.total"), "5050.00");
+            if from == to {
+                assert_eq!(
+                    canonical_text(&String::from_utf8_lossy(&server.dump(15, &target, &[]))),
+                    canonical_text(&String::from_utf8_lossy(&server.dump(15, &source, &[]))),
+                    "{from} into {to}, {format}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
