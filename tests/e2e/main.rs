@@ -27,6 +27,7 @@ mod kubectl;
 mod lifecycle;
 #[path = "../it/parts/mod.rs"]
 mod parts;
+mod postgres;
 mod rights;
 #[path = "../it/rule_cases.rs"]
 mod rule_cases;

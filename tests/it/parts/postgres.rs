@@ -137,7 +137,8 @@ impl Postgres {
         let rules = format!(
             "host all {MD5} 127.0.0.0/8 md5\nhost all {TRUSTED} 127.0.0.0/8 trust\n\
              host all {CLEARTEXT} 127.0.0.0/8 password\n{by_tls} all {CERTIFIED} 127.0.0.0/8 {certified}\n\
-             host replication all 127.0.0.0/8 scram-sha-256\nhost all all 127.0.0.0/8 scram-sha-256\n"
+             host replication all 127.0.0.0/8 scram-sha-256\nhost all all 127.0.0.0/8 scram-sha-256\n\
+             {by_tls} all all samenet scram-sha-256\n"
         );
         std::fs::write(data.join("pg_hba.conf"), rules).unwrap();
         give_away(&self.folder);
