@@ -38,6 +38,9 @@ pub struct Caches {
     pub profiles: Store<EncryptionProfile>,
 }
 
+/// Restores that are listed at once when the operator starts.
+const PAGE_OBJECTS: u32 = 50;
+
 /// Wakes a restore.
 pub type Waker = UnboundedSender<ObjectRef<DatabaseRestore>>;
 
@@ -55,7 +58,9 @@ pub fn restores(
     namespace: Option<&str>,
 ) -> (Store<DatabaseRestore>, impl Stream<Item = Result<DatabaseRestore, watcher::Error>> + use<>) {
     let (store, writer) = reflector::store();
-    let stream = watcher(api::<DatabaseRestore>(client, namespace), watcher::Config::default())
+    // A page is held whole before its objects are trimmed.
+    let pages = watcher::Config::default().page_size(PAGE_OBJECTS);
+    let stream = watcher(api::<DatabaseRestore>(client, namespace), pages)
         .default_backoff()
         .modify(trim_restore)
         .reflect(writer)
