@@ -50,6 +50,8 @@ struct Copying {
 /// Sends a dump.
 pub(in crate::runner::engine::postgres) struct Sender<'a> {
     session: Session,
+    /// The role that everything belongs to.
+    user: String,
     analyzes: bool,
     options: Options,
     context: &'a Context,
@@ -93,6 +95,7 @@ impl<'a> Sender<'a> {
         ]);
         Ok(Self {
             session,
+            user: settings.login.user.clone(),
             analyzes: settings.analyzes,
             options,
             context,
@@ -305,6 +308,10 @@ impl<'a> Sender<'a> {
             .map(|((kind, why), times)| format!("left out, {} {kind} …: {why}", counted(*times, "statement")))
             .collect();
         notes.truncate(NOTES_LIMIT);
+        // An archive states owners beside its statements, so nothing of them is met and counted.
+        let user = &self.user;
+        notes
+            .insert(0, format!("everything belongs to {user}; owners and rights in the backup are left out"));
         if let Some(first) = notices.first.first() {
             notes.push(format!(
                 "the server gave {}, the first: {}",
