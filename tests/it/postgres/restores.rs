@@ -292,6 +292,29 @@ fn existing_data_serve_until_the_switch_and_are_kept_beside_it() {
 }
 
 #[test]
+fn a_replaced_database_keeps_its_encoding_and_its_locale_where_the_dump_states_none() {
+    let server = postgres(15);
+    let target = fresh("german");
+    server.sql(
+        "postgres",
+        &format!(
+            "create database {target} owner {CREATOR} template template0 locale_provider icu icu_locale 'de-DE' \
+             lc_collate 'C' lc_ctype 'C'"
+        ),
+    );
+    server.sql(&target, "create table old(a int)");
+    let shape = format!(
+        "select pg_encoding_to_char(encoding), datlocprovider, daticulocale, datcollate from pg_database \
+         where datname = '{target}'"
+    );
+    let before = server.sql("postgres", &shape);
+    restore(settings(server, CREATOR, &target), &Backup::script("CREATE TABLE public.new (a integer);\n"))
+        .unwrap();
+    assert_eq!(server.sql("postgres", &shape), before);
+    assert!(before.starts_with("UTF8|i|de"), "{before}");
+}
+
+#[test]
 fn a_load_that_fails_leaves_the_old_data_and_nothing_beside_them() {
     let server = postgres(15);
     let target = fresh("failing");

@@ -22,6 +22,8 @@ struct Shape {
     ctype: Option<String>,
     /// `ICU_LOCALE` or `BUILTIN_LOCALE`, by the provider.
     locale: Option<String>,
+    /// `ICU_RULES`, from PostgreSQL 16 on.
+    rules: Option<String>,
 }
 
 /// Makes the empty database `name`, which the login that restores owns.
@@ -68,7 +70,9 @@ fn shape(existing: Option<&Existing>, told: Option<Shape>) -> Shape {
         encoding: Some(it.encoding.clone()),
         collate: Some(it.collate.clone()),
         ctype: Some(it.ctype.clone()),
-        ..Shape::default()
+        provider: it.provider.as_ref().map(|provider| provider.name.to_owned()),
+        locale: it.provider.as_ref().and_then(|provider| provider.locale.clone()),
+        rules: it.provider.as_ref().and_then(|provider| provider.rules.clone()),
     });
     let is_empty = existing.is_some_and(|it| it.holds.is_none());
     own.clone().filter(|_| is_empty).or(told).or(own).unwrap_or_default()
@@ -84,6 +88,7 @@ fn of_dump(incoming: &DatabaseEntry, major: u32) -> Option<Shape> {
     let locale = text(told.locale);
     Some(Shape {
         encoding: text(told.encoding),
+        rules: text(told.icu_rules).filter(|_| major > PROVIDER_SINCE),
         provider: text(told.locale_provider).filter(|_| major >= PROVIDER_SINCE),
         collate: text(told.lc_collate).or_else(|| locale.clone()),
         ctype: text(told.lc_ctype).or(locale),
@@ -105,6 +110,9 @@ fn statement(name: &str, owner: &str, shape: &Shape) -> String {
         if let Some(value) = value {
             sql = format!("{sql} {option} {}", literal(value));
         }
+    }
+    if let Some(rules) = &shape.rules {
+        sql = format!("{sql} ICU_RULES {}", literal(rules));
     }
     if let Some(locale) = &shape.locale {
         let option =
@@ -134,6 +142,7 @@ mod tests {
             collate: Some("C".into()),
             ctype: Some("C".into()),
             locale: Some("de-'x".into()),
+            rules: None,
         };
         assert_eq!(
             statement("a\"b", "o", &shape),

@@ -30,8 +30,19 @@ pub(super) struct Existing {
     pub(super) collate: String,
     /// `LC_CTYPE`.
     pub(super) ctype: String,
+    /// Its locale provider where it is none of the system's (`icu`, `builtin`), with the locale and rules.
+    pub(super) provider: Option<Provider>,
     /// What it holds; `None`: no object of a user.
     pub(super) holds: Option<Holds>,
+}
+
+/// A locale provider other than the system's library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Provider {
+    /// By the name that `CREATE DATABASE` takes.
+    pub(super) name: &'static str,
+    pub(super) locale: Option<String>,
+    pub(super) rules: Option<String>,
 }
 
 impl Seen {
@@ -63,6 +74,7 @@ pub(super) fn look(settings: &PostgresTarget, server: &mut Server, cancel: &Canc
     let rows = server.session.rows("look for the target", sql, &[&settings.database])?;
     let Some(row) = rows.first() else { return Ok(Seen { database: None, in_place: false }) };
     refuse_unfit(settings, row)?;
+    let provider = provider(server, row.text(0).unwrap_or_default())?;
     let holds = contents(settings, &settings.database, Stage::Preflight, cancel)?;
     let text = |index: usize| row.text(index).unwrap_or_default().to_owned();
     let existing = Existing {
@@ -72,11 +84,33 @@ pub(super) fn look(settings: &PostgresTarget, server: &mut Server, cancel: &Canc
         encoding: text(3),
         collate: text(4),
         ctype: text(5),
+        provider,
         holds,
     };
     let can_swap = server.facts.may_create && server.facts.may_give && existing.is_ours;
     let in_place = existing.holds.is_none() && !can_swap;
     Ok(Seen { database: Some(existing), in_place })
+}
+
+/// The locale provider of a database, where a server tells one (since 15) and it is not `libc`.
+fn provider(server: &mut Server, oid: &str) -> Result<Option<Provider>> {
+    let columns = match server.facts.major() {
+        ..15 => return Ok(None),
+        15 => "daticulocale, NULL",
+        16 => "daticulocale, daticurules",
+        _ => "datlocale, daticurules",
+    };
+    let sql = format!(
+        "SELECT datlocprovider, {columns} FROM pg_catalog.pg_database WHERE oid = $1::pg_catalog.oid"
+    );
+    let row = server.session.row("look at the target's locale", &sql, &[oid])?;
+    let name = match row.text(0) {
+        Some("i") => "icu",
+        Some("b") => "builtin",
+        _ => return Ok(None),
+    };
+    let text = |index: usize| row.text(index).map(str::to_owned);
+    Ok(Some(Provider { name, locale: text(1), rules: text(2) }))
 }
 
 /// A database that nobody may be in, or that others are made from, is not restored to.
