@@ -18,7 +18,7 @@ fn prepare(scene: &Scene) -> Postgres {
     let host = cluster().host();
     let server = own_postgres(15, &["listen_addresses = '*'"]);
     let ca = String::from_utf8(server.ca.clone().unwrap()).unwrap();
-    let ca: String = ca.lines().map(|line| format!("    {line}\n")).collect();
+    let ca = ca.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
     scene.namespace.apply(&format!(
         "
 apiVersion: v1
@@ -29,7 +29,8 @@ stringData:
   password: {PASSWORD}
   wrong: not-the-password
   ca.crt: |
-{ca}---
+{ca}
+---
 apiVersion: reinstate.dev/v1alpha1
 kind: DatabaseConnection
 metadata: {{name: pg}}
