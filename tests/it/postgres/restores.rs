@@ -494,6 +494,19 @@ fn a_superuser_does_not_load_unless_that_is_allowed() {
 }
 
 #[test]
+fn a_script_of_several_databases_is_refused_before_anything_is_made() {
+    let server = postgres(15);
+    let target = fresh("several");
+    let backup = Backup::fixture("15-all.sql");
+    let mut engine = Target::new(settings(server, SUPERUSER, &target), Context::default());
+    engine.survey().unwrap();
+    let fault = engine.preflight(&backup.entry).unwrap_err();
+    assert_eq!(fault.reason, Reason::NotSupported);
+    assert!(fault.message.contains("several databases (template1"), "{}", fault.message);
+    assert_eq!(databases(server, &target), Vec::<String>::new());
+}
+
+#[test]
 fn another_server_and_a_run_on_the_same_target_are_refused() {
     let server = postgres(15);
     let target = fresh("locked");

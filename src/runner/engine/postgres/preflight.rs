@@ -20,6 +20,7 @@ pub(super) fn check(
 ) -> Result<Findings> {
     let mut notes = Vec::new();
     check_format(incoming.format)?;
+    refuse_several(incoming)?;
     notes.extend(check_version(settings, server, incoming)?);
     check_rights(settings, server, seen)?;
     if seen.is_in_place() {
@@ -41,6 +42,19 @@ fn check_format(format: DumpFormat) -> Result<()> {
             Err(Fault::new(Stage::Preflight, Reason::EngineMismatch, message))
         }
     }
+}
+
+/// A script that changes between databases would have to go into several.
+fn refuse_several(incoming: &DatabaseEntry) -> Result<()> {
+    let names: Vec<&str> = incoming.facts.databases.iter().map(|database| database.name.as_str()).collect();
+    if names.len() <= 1 {
+        return Ok(());
+    }
+    let message = format!(
+        "the dump is of several databases ({}), and a run restores one: make a dump of it alone",
+        names.join(", ")
+    );
+    Err(Fault::new(Stage::Preflight, Reason::NotSupported, message))
 }
 
 /// The version guard: by release series, not by patch level.
