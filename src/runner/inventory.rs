@@ -74,6 +74,8 @@ pub struct DumpFacts {
     pub engine_version: Option<String>,
     /// The statement with which the dump would create its database, where it holds one.
     pub create_statement: Option<Vec<u8>>,
+    /// Tables whose rows are of use in the order of the dump alone.
+    pub in_order: Vec<String>,
     /// Bytes per page, where the format is a database file of pages.
     pub page_size: Option<u32>,
     /// What in the format is newer than this program knows; a matter of the version guard.

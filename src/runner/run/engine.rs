@@ -17,6 +17,8 @@ use crate::runner::fault::{Fault, Result, Stage};
 
 /// How long the switch waits for applications that are in the way, where the plan does not say.
 const SESSIONS_TIMEOUT: Duration = Duration::from_secs(30);
+/// Lanes of a load, at most, where the plan does not say.
+const LANES_LIMIT: usize = 8;
 /// Keys of a Secret of type `kubernetes.io/tls`.
 const TLS_CERTIFICATE: &str = "tls.crt";
 const TLS_KEY: &str = "tls.key";
@@ -101,8 +103,14 @@ fn postgres_settings(
         version_guard_warn: plan.version_guard == VersionGuard::Warn,
         counts_rows: plan.rows == Rows::Exact,
         analyzes: plan.statistics == Statistics::Analyze,
+        lanes: plan.parallelism.and_then(|lanes| usize::try_from(lanes).ok()).unwrap_or_else(default_lanes),
         statement_timeout: plan.timeouts.statement.map(crate::plan::Duration::get),
     })
+}
+
+/// One lane for each core: what they feed is the server, which has its own.
+fn default_lanes() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(LANES_LIMIT)
 }
 
 fn access(login: &Login, secrets: &dyn SecretReader) -> Result<postgres::Access> {

@@ -73,6 +73,7 @@ fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
         version_guard_warn: false,
         counts_rows: true,
         analyzes: true,
+        lanes: 2,
         statement_timeout: None,
     }
 }

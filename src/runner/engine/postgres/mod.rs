@@ -14,6 +14,7 @@ mod create;
 mod discard;
 pub mod encoding;
 mod held;
+mod in_order;
 mod load;
 mod meta;
 pub mod names;
@@ -158,8 +159,7 @@ impl Engine for Postgres {
             self.made.push(shadow.clone());
             created?;
         }
-        let sender = load::Sender::open(&self.settings, major, &shadow, &context)?;
-        self.loaded = Some(load::load(sender, incoming, dump, &context)?);
+        self.loaded = Some(load::load(&self.settings, major, &shadow, (incoming, dump), &context)?);
         Ok(())
     }
 

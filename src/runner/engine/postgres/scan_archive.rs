@@ -4,6 +4,8 @@
 use super::archive::entry::{Entry, Header};
 use super::archive::reader::{ArchiveReader, Event};
 use super::copy::Rows;
+use super::in_order;
+use super::names::Name;
 use super::script::{HEAD_BYTES, Keep, Script, Statement};
 use super::split::Splitter;
 use super::subject::{Subject, TableName, subject};
@@ -37,6 +39,7 @@ impl Scanner for ArchiveScanner {
             engine_version: self.inventory.version,
             create_statement: self.inventory.create_statement,
             warnings: self.inventory.warnings,
+            in_order: self.inventory.in_order.iter().map(TableName::shown).collect(),
             ..DumpFacts::default()
         })
     }
@@ -50,6 +53,7 @@ struct Inventory {
     create_statement: Option<Vec<u8>>,
     largest: u64,
     warnings: Vec<String>,
+    in_order: Vec<TableName>,
     /// Settings of the archive's texts, for the statements of `--inserts`.
     contents: super::settings::Settings,
     /// The table whose data go by.
@@ -90,6 +94,12 @@ impl Inventory {
         for entry in entries.iter().filter(|entry| entry.desc == b"TABLE" && !entry.is_partitioned_table()) {
             self.tables.add(&table_of(entry), 0)?;
         }
+        for entry in entries.iter().filter(|entry| in_order::may_say(&entry.defn)) {
+            let mut wanted = InOrder { schema: &entry.namespace, tables: &mut self.in_order };
+            let mut splitter = Splitter::new(Keep::Head).with_settings(self.contents);
+            splitter.feed(&entry.defn, &mut wanted)?;
+            splitter.finish(&mut wanted)?;
+        }
         let with_oids = entries.iter().filter(|entry| entry.with_oids).count();
         if with_oids > 0 {
             self.warnings.push(format!("{with_oids} tables WITH OIDS, which servers since 12 do not have"));
@@ -114,6 +124,38 @@ impl Inventory {
 fn table_of(entry: &Entry) -> TableName {
     let schema = Some(entry.namespace.clone()).filter(|schema| !schema.is_empty());
     TableName { schema, table: entry.tag.clone() }
+}
+
+/// Collects the tables that an entry's statements ask the order of rows for.
+struct InOrder<'a> {
+    schema: &'a [u8],
+    tables: &'a mut Vec<TableName>,
+}
+
+impl Script for InOrder<'_> {
+    fn statement(&mut self, statement: Statement<'_>) -> Result<()> {
+        if let Some(Name { schema, name: table }) = in_order::table(statement.text) {
+            let schema = schema.or_else(|| Some(self.schema.to_vec()).filter(|schema| !schema.is_empty()));
+            self.tables.push(TableName { schema, table });
+        }
+        Ok(())
+    }
+
+    fn copy_begin(&mut self, _: Statement<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn copy_rows(&mut self, _: Rows<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn copy_end(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn connect(&mut self, _: &[u8], _: u64) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Counts the rows in an entry's statements.

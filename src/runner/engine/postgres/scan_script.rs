@@ -2,6 +2,8 @@
 //! version from its comments, its end mark. Of the text nothing is kept but names.
 
 use super::copy::Rows;
+use super::in_order;
+use super::names::Name;
 use super::script::{Keep, Script, Statement};
 use super::split::Splitter;
 use super::subject::{Subject, TableName, subject};
@@ -60,6 +62,7 @@ struct Inventory {
     ended: bool,
     version: Option<String>,
     create_statement: Option<Vec<u8>>,
+    in_order: Vec<TableName>,
 }
 
 impl Inventory {
@@ -88,6 +91,7 @@ impl Inventory {
             largest_statement: self.largest,
             engine_version: self.version,
             create_statement: self.create_statement,
+            in_order: self.in_order.iter().map(TableName::shown).collect(),
             ..DumpFacts::default()
         })
     }
@@ -98,6 +102,9 @@ impl Script for Inventory {
         self.seen(&statement);
         if self.create_statement.is_none() && statement.text.starts_with(CREATE_DATABASE) && !statement.cut {
             self.create_statement = Some(statement.text.to_vec());
+        }
+        if let Some(Name { schema, name }) = in_order::table(statement.text) {
+            self.in_order.push(self.resolved(TableName { schema, table: name }));
         }
         match subject(statement.text) {
             Subject::CreateTable(name) if !statement.partitioned => {

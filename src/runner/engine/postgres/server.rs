@@ -51,6 +51,9 @@ pub struct PostgresTarget {
     pub counts_rows: bool,
     /// The planner's statistics are collected before the switch.
     pub analyzes: bool,
+    /// Connections that load side by side, at most; beside them are one for what goes in order, and one
+    /// that holds the lock.
+    pub lanes: usize,
     /// Longest time of a single statement.
     pub statement_timeout: Option<Duration>,
 }

@@ -80,13 +80,16 @@ impl Tables {
 fn listed(tables: BTreeMap<TableName, u64>) -> Vec<TableRows> {
     tables
         .into_iter()
-        .map(|(name, rows)| {
-            let table = lossy(&name.table);
-            let name =
-                name.schema.map_or_else(|| table.clone(), |schema| format!("{}.{table}", lossy(&schema)));
-            TableRows { name, rows }
-        })
+        .map(|(name, rows)| TableRows { name: name.shown(), rows })
         .collect()
+}
+
+impl TableName {
+    /// `schema.table`, or `table` where the dump names no schema.
+    pub(super) fn shown(&self) -> String {
+        let table = lossy(&self.table);
+        self.schema.as_ref().map_or_else(|| table.clone(), |schema| format!("{}.{table}", lossy(schema)))
+    }
 }
 
 fn lossy(name: &[u8]) -> String {

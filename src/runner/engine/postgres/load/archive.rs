@@ -6,7 +6,8 @@
 
 use std::io::Read;
 
-use super::sender::{Place, Sender};
+use super::place::{Place, unsafe_content};
+use super::sender::Sender;
 use crate::runner::engine::postgres::archive::entry::{Entry, Section, settings};
 use crate::runner::engine::postgres::archive::reader::{Event, read_archive};
 use crate::runner::engine::postgres::copy::Rows;
@@ -23,7 +24,7 @@ const SETTINGS: [&[u8]; 3] = [b"ENCODING", b"STDSTRINGS", b"SEARCHPATH"];
 const LAST: [&[u8]; 2] = [b"MATERIALIZED VIEW DATA", b"EVENT TRIGGER"];
 
 /// Sends what the archive holds.
-pub(super) fn load(sender: &mut Sender<'_>, dump: &mut dyn Read) -> Result<()> {
+pub(super) fn load(sender: &mut Sender, dump: &mut dyn Read) -> Result<()> {
     let mut loading = Loading::default();
     read_archive(dump, &mut |event| loading.take(sender, event))?;
     loading.finish(sender)
@@ -53,11 +54,11 @@ struct Object {
 }
 
 impl Loading {
-    fn take(&mut self, sender: &mut Sender<'_>, event: Event<'_>) -> Result<()> {
+    fn take(&mut self, sender: &mut Sender, event: Event<'_>) -> Result<()> {
         match event {
             Event::Contents(_, entries) => self.contents(sender, entries),
             Event::Begin(entry) => self.begin(sender, entry),
-            Event::Rows(rows) => sender.rows(rows.bytes),
+            Event::Rows(rows) => sender.rows(rows),
             Event::Sql(text) => self.sql(sender, text),
             Event::Object(oid) => {
                 self.object = Object { oid, ..Object::default() };
@@ -69,7 +70,7 @@ impl Loading {
         }
     }
 
-    fn contents(&mut self, sender: &mut Sender<'_>, entries: &[Entry]) -> Result<()> {
+    fn contents(&mut self, sender: &mut Sender, entries: &[Entry]) -> Result<()> {
         self.settings = settings(entries)?;
         self.by_schema = !entries.iter().any(|entry| entry.desc == b"SEARCHPATH");
         for entry in entries.iter().filter(|entry| SETTINGS.contains(&entry.desc.as_slice())) {
@@ -88,7 +89,7 @@ impl Loading {
     }
 
     /// Sends the statements of an entry.
-    fn entry(&mut self, sender: &mut Sender<'_>, entry: &Entry) -> Result<()> {
+    fn entry(&mut self, sender: &mut Sender, entry: &Entry) -> Result<()> {
         if let Some(oids) = entry.large_objects() {
             return oids.into_iter().try_for_each(|oid| sender.create_object(oid, &entry.describe()));
         }
@@ -106,7 +107,7 @@ impl Loading {
         Splitter::new(Keep::Whole).with_settings(self.settings)
     }
 
-    fn begin(&mut self, sender: &mut Sender<'_>, entry: &Entry) -> Result<()> {
+    fn begin(&mut self, sender: &mut Sender, entry: &Entry) -> Result<()> {
         self.block = entry.describe();
         self.splitter = None;
         if entry.is_large_objects() {
@@ -125,7 +126,7 @@ impl Loading {
         sender.begin_copy(entry.copy_statement.trim_ascii_end(), &place, Some(table))
     }
 
-    fn sql(&mut self, sender: &mut Sender<'_>, text: &[u8]) -> Result<()> {
+    fn sql(&mut self, sender: &mut Sender, text: &[u8]) -> Result<()> {
         let place = Place::Entry(self.block.clone());
         match &mut self.splitter {
             Some(splitter) => splitter.feed(text, &mut Statements { sender, place }),
@@ -133,7 +134,7 @@ impl Loading {
         }
     }
 
-    fn end(&mut self, sender: &mut Sender<'_>, rows: u64) -> Result<()> {
+    fn end(&mut self, sender: &mut Sender, rows: u64) -> Result<()> {
         if let Some(mut splitter) = self.splitter.take() {
             let place = Place::Entry(self.block.clone());
             return splitter.finish(&mut Statements { sender, place });
@@ -142,7 +143,7 @@ impl Loading {
     }
 
     /// What stands behind the data.
-    fn finish(&mut self, sender: &mut Sender<'_>) -> Result<()> {
+    fn finish(&mut self, sender: &mut Sender) -> Result<()> {
         let mut later = std::mem::take(&mut self.later);
         later.sort_by_key(turn);
         later.iter().try_for_each(|entry| self.entry(sender, entry))
@@ -162,7 +163,7 @@ fn turn(entry: &Entry) -> u8 {
 }
 
 impl Object {
-    fn take(&mut self, sender: &mut Sender<'_>, mut bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, sender: &mut Sender, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let room = OBJECT_PIECE_BYTES.saturating_sub(self.bytes.len()).min(bytes.len());
             let (piece, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
@@ -175,7 +176,7 @@ impl Object {
         Ok(())
     }
 
-    fn write(&mut self, sender: &mut Sender<'_>) -> Result<()> {
+    fn write(&mut self, sender: &mut Sender) -> Result<()> {
         if !self.bytes.is_empty() {
             sender.write_object(self.oid, self.offset, &self.bytes)?;
             self.offset += self.bytes.len() as u64;
@@ -186,12 +187,12 @@ impl Object {
 }
 
 /// Sends the statements of one entry.
-struct Statements<'s, 'c> {
-    sender: &'s mut Sender<'c>,
+struct Statements<'s> {
+    sender: &'s mut Sender,
     place: Place,
 }
 
-impl Script for Statements<'_, '_> {
+impl Script for Statements<'_> {
     fn statement(&mut self, statement: Statement<'_>) -> Result<()> {
         self.sender.statement(statement.text, &self.place)
     }
@@ -201,7 +202,7 @@ impl Script for Statements<'_, '_> {
     }
 
     fn copy_rows(&mut self, rows: Rows<'_>) -> Result<()> {
-        self.sender.rows(rows.bytes)
+        self.sender.rows(rows)
     }
 
     fn copy_end(&mut self, rows: u64) -> Result<()> {
@@ -209,6 +210,6 @@ impl Script for Statements<'_, '_> {
     }
 
     fn connect(&mut self, _: &[u8], _: u64) -> Result<()> {
-        Err(Sender::unsafe_content(&self.place, "changes the database, which no entry of an archive does"))
+        Err(unsafe_content(&self.place, "changes the database, which no entry of an archive does"))
     }
 }

@@ -1,18 +1,45 @@
-//! Loads a dump into an empty database: statements one by one, rows through `COPY`, as the login that
-//! restores and owns what it makes.
+//! Loads a dump into an empty database, as the login that restores and owns what it makes.
+//!
+//! ```text
+//! script ─┐                  ┌─► series: statements in the dump's order, one session
+//!         ├─► sender ─ turn ─┤
+//! archive ┘     │            └─► lanes: rows, indexes, foreign keys, several sessions
+//!             gate: judges each statement
+//! ```
 
 mod archive;
+mod board;
+mod finish;
+mod gate;
+mod lane;
+mod lanes;
+mod place;
 mod script;
 mod sender;
+mod series;
+mod session;
+mod spread;
+mod turn;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+use self::sender::Sender;
+use self::session::Door;
 use crate::runner::engine::Context;
+use crate::runner::engine::postgres::server::PostgresTarget;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::{DatabaseEntry, DumpFormat};
 
-pub(super) use sender::Sender;
+/// How a dump is loaded.
+struct LoadOptions {
+    /// Release series of the server.
+    major: u32,
+    /// Connections that take in rows and build indexes, at most.
+    lanes: usize,
+    /// Tables whose rows stay in the dump's order.
+    in_order: BTreeSet<String>,
+}
 
 /// What a load has to tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,13 +60,18 @@ impl Loaded {
     }
 }
 
-/// Loads `dump` through a sender.
+/// Loads `dump` into `database` of a server of the release series `major`.
 pub(super) fn load(
-    mut sender: Sender<'_>,
-    incoming: &DatabaseEntry,
-    dump: &mut dyn Read,
+    settings: &PostgresTarget,
+    major: u32,
+    database: &str,
+    (incoming, dump): (&DatabaseEntry, &mut dyn Read),
     context: &Context,
 ) -> Result<Loaded> {
+    let in_order = incoming.facts.in_order.iter().cloned().collect();
+    let options = LoadOptions { major, lanes: settings.lanes, in_order };
+    let (settings, database) = (settings.clone(), database.to_owned());
+    let mut sender = Sender::open(Door { settings, database, context: context.clone() }, &options)?;
     let mut dump = Told { inner: dump, context };
     match incoming.format {
         DumpFormat::PostgresArchive => archive::load(&mut sender, &mut dump)?,

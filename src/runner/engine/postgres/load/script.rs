@@ -2,24 +2,25 @@
 
 use std::io::Read;
 
-use super::sender::{Place, Sender};
+use super::place::Place;
+use super::sender::Sender;
 use crate::reason::Reason;
 use crate::runner::engine::postgres::copy::Rows;
 use crate::runner::engine::postgres::script::{Keep, Script, Statement, read_script};
 use crate::runner::fault::{Fault, Result, Stage};
 
 /// Sends the script's statements in their order.
-pub(super) fn load(sender: &mut Sender<'_>, dump: &mut dyn Read) -> Result<()> {
+pub(super) fn load(sender: &mut Sender, dump: &mut dyn Read) -> Result<()> {
     read_script(dump, Keep::Whole, &mut Loading { sender, database: None })
 }
 
-struct Loading<'s, 'c> {
-    sender: &'s mut Sender<'c>,
+struct Loading<'s> {
+    sender: &'s mut Sender,
     /// The database that the script has changed to.
     database: Option<Vec<u8>>,
 }
 
-impl Script for Loading<'_, '_> {
+impl Script for Loading<'_> {
     fn statement(&mut self, statement: Statement<'_>) -> Result<()> {
         self.sender.statement(statement.text, &Place::Line(statement.line))
     }
@@ -29,7 +30,7 @@ impl Script for Loading<'_, '_> {
     }
 
     fn copy_rows(&mut self, rows: Rows<'_>) -> Result<()> {
-        self.sender.rows(rows.bytes)
+        self.sender.rows(rows)
     }
 
     fn copy_end(&mut self, rows: u64) -> Result<()> {

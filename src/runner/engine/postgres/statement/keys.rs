@@ -15,11 +15,10 @@ pub(super) fn index(mut tokens: Tokens<'_>) -> Verdict {
     let name = tokens.ident().filter(|_| tokens.words("ON")).ok_or(OTHER_FORM)?;
     tokens.words("ONLY");
     let table = own(tokens.name().ok_or(OTHER_FORM)?)?;
-    if !tokens.words("USING") || tokens.ident().is_none() {
-        return Err(OTHER_FORM);
-    }
+    let method = if tokens.words("USING") { tokens.ident() } else { None };
+    let in_order = method.ok_or(OTHER_FORM)? == b"brin";
     let plain = columns_alone(&mut tokens).ok_or(OTHER_FORM)? && !tokens.has("WHERE");
-    send(Step::Index { name, table, plain })
+    send(Step::Index { name, table, plain, in_order })
 }
 
 /// Passes the keys of an index; says whether nothing among them has parentheses of its own.

@@ -115,6 +115,8 @@ pub enum Step {
         table: Name,
         /// It holds columns alone: no expression, no condition, no parameters of operator classes.
         plain: bool,
+        /// It is made for rows in the order in which they came (`BRIN`).
+        in_order: bool,
     },
     /// A primary key, unique or exclusion constraint, and the index below it.
     Key {

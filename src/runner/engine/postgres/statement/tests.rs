@@ -142,7 +142,7 @@ fn brief_step(step: &Step) -> String {
         Step::SequenceValue { sequence } => format!("setval {sequence}"),
         Step::LargeObject(step) => format!("large object {step:?}"),
         Step::RelationStatistics { relation } => format!("statistics of {relation}"),
-        Step::Index { name, table, plain } => {
+        Step::Index { name, table, plain, .. } => {
             format!("index {} of {table}{}", shown(name), if *plain { " plain" } else { "" })
         }
         Step::Key { name, table, kind } => format!("{kind:?} {} of {table}", shown(name)),

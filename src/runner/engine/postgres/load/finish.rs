@@ -1,0 +1,58 @@
+//! The end of a load: statistics, and what there is to tell.
+
+use std::collections::BTreeMap;
+
+use super::Loaded;
+use super::gate::Gate;
+use crate::reason::Reason;
+use crate::report::counted;
+use crate::runner::engine::postgres::server::{PostgresTarget, Session};
+use crate::runner::engine::postgres::wire::{Notices, Transaction};
+use crate::runner::fault::{Fault, Result, Stage};
+
+/// Ends the load on the session of what went in order; `told` are the rows that the server took in and
+/// what the other sessions had to say.
+pub(super) fn finish(
+    mut session: Session,
+    settings: &PostgresTarget,
+    gate: &Gate,
+    told: (BTreeMap<String, u64>, Notices),
+) -> Result<Loaded> {
+    let (rows, others) = told;
+    if session.connection.transaction() != Transaction::Idle {
+        let message = "the dump begins a transaction that it does not end, so nothing of it would stay";
+        return Err(Fault::new(Stage::Restore, Reason::CorruptBackup, message));
+    }
+    session.run("end the dump's settings", "RESET ALL", Reason::RestoreFailed)?;
+    let own = "SET search_path = pg_catalog";
+    session.run("look at the server's own names only", own, Reason::RestoreFailed)?;
+    let notices = session.connection.take_notices();
+    if settings.analyzes {
+        // It warns of every table of the server's own that it leaves out.
+        let quiet = "SET client_min_messages = error";
+        session.run("hear of errors only", quiet, Reason::RestoreFailed)?;
+        session.run("collect the planner's statistics", "ANALYZE", Reason::RestoreFailed)?;
+    }
+    let grown = tables_of_extensions(&mut session)?;
+    let mut notes = gate.notes();
+    // An archive states owners beside its statements, so nothing of them is met and counted.
+    let user = &settings.login.user;
+    notes.insert(0, format!("everything belongs to {user}; owners and rights in the backup are left out"));
+    let first = notices.first.first().or(others.first.first());
+    if let Some(first) = first {
+        let count = counted(notices.count + others.count, "warning");
+        notes.push(format!("the server gave {count}, the first: {}", first.message));
+    }
+    Ok(Loaded { rows, grown, notes })
+}
+
+/// Tables of extensions, which come with rows of their own.
+fn tables_of_extensions(session: &mut Session) -> Result<Vec<String>> {
+    let sql = "SELECT nspname, relname FROM pg_catalog.pg_depend \
+               JOIN pg_catalog.pg_class c ON c.oid = objid \
+               JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace \
+               WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND deptype = 'e' AND relkind = 'r'";
+    let rows = session.rows("list the tables of extensions", sql, &[])?;
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    Ok(rows.iter().map(|row| format!("{}.{}", text(row.text(0)), text(row.text(1)))).collect())
+}

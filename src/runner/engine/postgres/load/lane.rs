@@ -1,0 +1,109 @@
+//! What one lane does, on its own thread and its own session.
+
+use std::sync::Arc;
+
+use super::board::{Board, Copy, Order, Task, Work};
+use super::place::{failed, shown};
+use super::session::Settings;
+use super::spread::PIECE_BYTES;
+use crate::reason::Reason;
+use crate::runner::engine::postgres::server::Session;
+use crate::runner::engine::postgres::wire::WireError;
+use crate::runner::fault::{Fault, Result, Stage};
+
+/// `deadlock_detected`.
+const DEADLOCK: &str = "40P01";
+/// How often a statement that the server ended to break a deadlock is run.
+const ATTEMPTS: usize = 5;
+
+/// A lane.
+pub(super) struct Lane {
+    number: usize,
+    session: Session,
+    settings: Settings,
+    copying: Option<Copy>,
+    board: Arc<Board>,
+}
+
+impl Lane {
+    pub(super) fn new(number: usize, session: Session, board: Arc<Board>) -> Self {
+        Self { number, session, settings: Settings::default(), copying: None, board }
+    }
+
+    /// Works until nothing is left, or something has failed.
+    pub(super) fn work(mut self) {
+        let mut watch = Watch(Some(Arc::clone(&self.board)));
+        while let Some(work) = self.board.next(self.number) {
+            let done = match work {
+                Work::Order(order) => self.obey(order),
+                Work::Task(task) => self.run(task),
+            };
+            if let Err(fault) = done {
+                self.board.fail(fault);
+            }
+        }
+        let notices = self.session.connection.take_notices();
+        self.board.change(|state| {
+            state.notices.count += notices.count;
+            state.notices.first.extend(notices.first);
+        });
+        watch.0 = None;
+    }
+
+    fn obey(&mut self, order: Order) -> Result<()> {
+        match order {
+            Order::Begin(copy) => {
+                copy.settings.adopt(&mut self.session, &mut self.settings, &copy.place)?;
+                let begun = self.session.connection.begin_copy(&copy.text);
+                begun.map_err(|error| failed(error, &copy.place, &shown(&copy.text)))?;
+                self.copying = Some(copy);
+                Ok(())
+            }
+            Order::Piece(bytes) => {
+                let sent = self.session.connection.copy(&bytes);
+                self.board.lock().reuse(bytes, 2 * PIECE_BYTES);
+                self.of_rows(sent)
+            }
+            Order::End(number) => {
+                let ended = self.session.connection.end_copy();
+                let taken = self.of_rows(ended)?;
+                self.copying = None;
+                self.board.change(|state| state.ended(self.number, number, taken))
+            }
+        }
+    }
+
+    /// The fault of rows that were refused.
+    fn of_rows<T>(&self, result: std::result::Result<T, WireError>) -> Result<T> {
+        result.map_err(|error| match &self.copying {
+            Some(copy) => failed(error, &copy.place, &format!("rows of {}", copy.table)),
+            None => Fault::new(Stage::Restore, Reason::InternalError, "rows came without a COPY"),
+        })
+    }
+
+    fn run(&mut self, task: Task) -> Result<()> {
+        task.settings.adopt(&mut self.session, &mut self.settings, &task.place)?;
+        let mut attempt = 1;
+        loop {
+            match self.session.connection.run(&task.text) {
+                Ok(_) => break,
+                Err(error) if attempt < ATTEMPTS && error.sqlstate() == Some(DEADLOCK) => attempt += 1,
+                Err(error) => return Err(failed(error, &task.place, &task.what)),
+            }
+        }
+        self.board.change(|state| state.let_go(&task.holds));
+        Ok(())
+    }
+}
+
+/// Tells of a lane that ended by a panic: who waits for it would wait for ever.
+struct Watch(Option<Arc<Board>>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(board) = &self.0 {
+            let message = "a connection of the load ended without a result";
+            board.fail(Fault::new(Stage::Restore, Reason::InternalError, message));
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Where a statement stands in the backup, and how it is told of.
+
+use std::fmt;
+
+use crate::reason::Reason;
+use crate::runner::engine::postgres::statement::Step;
+use crate::runner::engine::postgres::wire::WireError;
+use crate::runner::fault::{Fault, Stage};
+
+/// Bytes of a statement that a message shows.
+const SHOWN_BYTES: usize = 100;
+
+/// Where a statement stands in the backup.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Line of a script, from 1.
+    Line(u64),
+    /// Entry of an archive.
+    Entry(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line} of the dump"),
+            Self::Entry(entry) => write!(f, "{entry}"),
+        }
+    }
+}
+
+/// The fault for what no dump tool writes.
+pub(super) fn unsafe_content(place: &Place, what: &str) -> Fault {
+    Fault::new(Stage::Restore, Reason::UnsafeContent, format!("{place}: {what}"))
+}
+
+/// The fault for what the server did not take.
+pub(super) fn failed(error: WireError, place: &Place, what: &str) -> Fault {
+    error.fault(Stage::Restore, Reason::RestoreFailed, &format!("{place}: the server refused {what}"))
+}
+
+/// A statement in a message, without the data in it.
+pub(super) fn describe(step: &Step, text: &[u8]) -> String {
+    match step {
+        Step::Insert { table } => format!("rows of {table}"),
+        Step::LargeObject(_) => "a step of a large object".to_owned(),
+        Step::UserMapping { .. } => "a user mapping".to_owned(),
+        _ => shown(text),
+    }
+}
+
+/// The beginning of a statement, on one line.
+pub(super) fn shown(text: &[u8]) -> String {
+    let head = text.get(..SHOWN_BYTES).unwrap_or(text);
+    let more = if head.len() < text.len() { "…" } else { "" };
+    let line: String =
+        String::from_utf8_lossy(head).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("{}{more}", line.split_whitespace().collect::<Vec<_>>().join(" "))
+}

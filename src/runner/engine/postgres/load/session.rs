@@ -1,0 +1,72 @@
+//! Sessions that a dump is sent through.
+
+use std::sync::Arc;
+
+use super::place::{Place, failed};
+use crate::reason::Reason;
+use crate::runner::engine::Context;
+use crate::runner::engine::postgres::server::{PostgresTarget, Session};
+use crate::runner::fault::{Fault, Result, Stage};
+
+/// What is needed to open one more session into the database that is loaded.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) settings: PostgresTarget,
+    pub(super) database: String,
+    pub(super) context: Context,
+}
+
+impl Door {
+    /// Opens a session for statements of the dump.
+    pub(super) fn open(&self) -> Result<Session> {
+        let cancel = &self.context.cancel;
+        let mut session = self.settings.guest_session(&self.database, Stage::Restore, cancel)?;
+        let timeout = self.settings.statement_timeout.map_or(0, |time| time.as_millis());
+        for (what, sql) in [
+            // A database that is not whole is dropped, so a crash may lose the end of it.
+            ("load without waiting for the disk", "SET synchronous_commit = off".to_owned()),
+            ("set the timeout of statements", format!("SET statement_timeout = {timeout}")),
+            ("load without idle limits", "SET idle_in_transaction_session_timeout = 0".to_owned()),
+            ("load without checks of bodies", "SET check_function_bodies = off".to_owned()),
+            ("hear of warnings only", "SET client_min_messages = warning".to_owned()),
+        ] {
+            session.run(what, &sql, Reason::RestoreFailed)?;
+        }
+        Ok(session)
+    }
+}
+
+/// The settings that the dump has made so far, each with the statement that makes it. Every session
+/// that runs a statement of the dump needs those that stood before it.
+#[derive(Clone, Default)]
+pub(super) struct Settings(Arc<Vec<(&'static str, Vec<u8>)>>);
+
+impl Settings {
+    /// The same with one more.
+    pub(super) fn with(&self, name: &'static str, statement: &[u8]) -> Self {
+        let others = self.0.iter().filter(|(known, _)| *known != name).cloned();
+        Self(Arc::new(others.chain([(name, statement.to_vec())]).collect()))
+    }
+
+    /// Brings a session from the settings `from` to these.
+    pub(super) fn adopt(&self, session: &mut Session, from: &mut Self, place: &Place) -> Result<()> {
+        if Arc::ptr_eq(&self.0, &from.0) {
+            return Ok(());
+        }
+        let refused = |error| failed(error, place, "the dump's settings");
+        for setting in self.0.iter().filter(|setting| !from.0.contains(setting)) {
+            session.connection.send(&setting.1).map_err(refused)?;
+        }
+        session.connection.settle().map_err(|failure| refused(failure.error))?;
+        *from = self.clone();
+        Ok(())
+    }
+}
+
+/// Whether the server has no connection left for this one (`too_many_connections`, which limits of roles
+/// and databases give, too).
+pub(super) fn is_turned_away(fault: &Fault) -> bool {
+    use crate::runner::engine::postgres::wire::WireError;
+    let error = fault.source.as_ref().and_then(|source| source.downcast_ref::<WireError>());
+    error.is_some_and(|error| error.sqlstate() == Some("53300"))
+}

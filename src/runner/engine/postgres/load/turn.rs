@@ -1,0 +1,130 @@
+//! When a statement may run: the order of the dump, but for what is known not to need it.
+//!
+//! Pure. Whatever is not of a kind named here keeps its place: it waits for all before it, and all
+//! behind it wait for it.
+
+use crate::runner::engine::postgres::names::Name;
+use crate::runner::engine::postgres::statement::{Change, KeyKind, Object, Step};
+
+/// When a statement runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// In its place in the dump.
+    InOrder,
+    /// In order with others of its kind and those in order, but no matter what the lanes do: nothing
+    /// of theirs has to do with it.
+    Beside,
+    /// Any time behind its place: nothing depends on it.
+    Later,
+    /// On any lane, beside others of its class.
+    Task(Class, Scope),
+}
+
+/// Tasks of one class run side by side; those of another wait for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Indexes, and keys with their indexes.
+    Index,
+    /// Foreign keys, which need the keys.
+    ForeignKey,
+}
+
+/// Which data a task needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Those of its table.
+    Table,
+    /// All: it may call functions of the dump, which may read any table.
+    All,
+}
+
+/// How a statement holds a table while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Rows are written.
+    Rows,
+    /// Rows are read and must not be written (`SHARE`): several indexes are built at once.
+    Share,
+    /// Alone.
+    Alone,
+}
+
+impl Hold {
+    /// Whether two statements that hold the same table may run at once.
+    pub(super) fn goes_with(self, other: Self) -> bool {
+        self == other && self != Self::Alone
+    }
+}
+
+/// When a statement runs.
+pub(super) fn turn(step: &Step) -> Turn {
+    match step {
+        Step::Index { plain, .. } => Turn::Task(Class::Index, if *plain { Scope::Table } else { Scope::All }),
+        Step::Key { kind, .. } => {
+            let scope = if *kind == KeyKind::Exclude { Scope::All } else { Scope::Table };
+            Turn::Task(Class::Index, scope)
+        }
+        Step::ForeignKey { .. } => Turn::Task(Class::ForeignKey, Scope::All),
+        Step::SequenceValue { .. } | Step::LargeObject(_) | Step::Begin | Step::Commit => Turn::Beside,
+        Step::Comment { .. }
+        | Step::AlterTable { change: Change::ClusterOn | Change::ReplicaIdentity, .. }
+        | Step::Alter { object: Object::Index, .. } => Turn::Later,
+        _ => Turn::InOrder,
+    }
+}
+
+/// The tables that a task holds, and how.
+pub(super) fn holds(step: &Step) -> Vec<(&Name, Hold)> {
+    match step {
+        Step::Index { table, .. } => vec![(table, Hold::Share)],
+        Step::Key { table, .. } => vec![(table, Hold::Alone)],
+        Step::ForeignKey { table, references, .. } => vec![(table, Hold::Alone), (references, Hold::Alone)],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_builds_of_indexes_and_writers_of_rows_share_a_table() {
+        for (one, other, together) in [
+            (Hold::Rows, Hold::Rows, true),
+            (Hold::Share, Hold::Share, true),
+            (Hold::Rows, Hold::Share, false),
+            (Hold::Share, Hold::Rows, false),
+            (Hold::Alone, Hold::Alone, false),
+            (Hold::Alone, Hold::Share, false),
+            (Hold::Rows, Hold::Alone, false),
+        ] {
+            assert_eq!(one.goes_with(other), together, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_keeps_its_place() {
+        let table = || Name::qualified("s", "t");
+        let other = Name::qualified("s", "o");
+        let key = |kind| Step::Key { name: b"k".to_vec(), table: table(), kind };
+        let index = |plain| Step::Index { name: b"i".to_vec(), table: table(), plain, in_order: false };
+        for (step, expected) in [
+            (index(true), Turn::Task(Class::Index, Scope::Table)),
+            (index(false), Turn::Task(Class::Index, Scope::All)),
+            (key(KeyKind::Primary), Turn::Task(Class::Index, Scope::Table)),
+            (key(KeyKind::Exclude), Turn::Task(Class::Index, Scope::All)),
+            (
+                Step::ForeignKey { name: b"f".to_vec(), table: table(), references: other },
+                Turn::Task(Class::ForeignKey, Scope::All),
+            ),
+            (Step::SequenceValue { sequence: table() }, Turn::Beside),
+            (Step::Comment { object: Object::Index }, Turn::Later),
+            (Step::Trigger { table: table() }, Turn::InOrder),
+            (Step::AlterTable { table: table(), change: Change::Constraint }, Turn::InOrder),
+            (Step::Refresh { view: table() }, Turn::InOrder),
+            (Step::AttachIndex { index: table(), part: table() }, Turn::InOrder),
+        ] {
+            assert_eq!(turn(&step), expected, "{step:?}");
+        }
+    }
+}
