@@ -56,6 +56,8 @@ pub struct DatabaseTables {
     pub name: String,
     /// Its tables with their rows.
     pub tables: Vec<TableRows>,
+    /// The statement with which the dump would create it, where it holds one.
+    pub create_statement: Option<Vec<u8>>,
 }
 
 /// What an engine's reader learned of one dump while pass 1 went through it.
@@ -97,6 +99,20 @@ pub struct DatabaseEntry {
     pub sha256: [u8; 32],
     /// What the engine's reader learned.
     pub facts: DumpFacts,
+}
+
+impl DatabaseEntry {
+    /// What the dump holds of one of the databases that it changes to.
+    pub fn of_database(&self, name: &str) -> Option<Self> {
+        let found = self.facts.databases.iter().find(|database| database.name == name)?.clone();
+        let facts = DumpFacts {
+            tables: Some(found.tables.clone()),
+            create_statement: found.create_statement.clone(),
+            databases: vec![found],
+            ..self.facts.clone()
+        };
+        Some(Self { name: Some(name.to_owned()), facts, ..self.clone() })
+    }
 }
 
 /// Database systems that backups come from; more than can be restored to.

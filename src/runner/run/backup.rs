@@ -10,7 +10,7 @@ use crate::plan::{Format, Pinned, Selector};
 use crate::reason::Reason;
 use crate::report::BackupReport;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::SourceEngine;
+use crate::runner::inventory::{DatabaseEntry, SourceEngine};
 use crate::runner::read::{Examined, Request, examine, read_sidecar};
 use crate::runner::select;
 use crate::runner::source::{Artifact, ObjectStat};
@@ -81,8 +81,8 @@ impl Run<'_, '_> {
         Ok(examined)
     }
 
-    /// The one database of the backup that goes into the target.
-    pub(super) fn choose_database(&mut self, examined: &Examined) -> Result<usize> {
+    /// The one database of the backup that goes into the target, and the dump that it is in.
+    pub(super) fn choose_database(&mut self, examined: &Examined) -> Result<(usize, DatabaseEntry)> {
         let Some(target) = &self.plan.target else { return Err(no_database()) };
         let engine = target.engine().name();
         let found = examined.engine.map(|found| format!("{found:?}")).unwrap_or_default();
@@ -120,11 +120,17 @@ impl Run<'_, '_> {
                 .position(|entry| entry.name.as_ref().is_none_or(|name| *name == row.from))
                 .ok_or_else(|| not_held(&row.from, examined))?,
         };
-        if let Some((entry, row)) = examined.databases.get(index).zip(self.report_row()) {
+        let mut entry = examined.databases.get(index).ok_or_else(no_database)?.clone();
+        if entry.facts.databases.len() > 1
+            && let Some(row) = target.databases.first()
+        {
+            entry = entry.of_database(&row.from).ok_or_else(|| not_held(&row.from, examined))?;
+        }
+        if let Some(row) = self.report_row() {
             row.from.clone_from(&entry.name);
             row.bytes = Some(entry.bytes);
         }
-        Ok(index)
+        Ok((index, entry))
     }
 }
 

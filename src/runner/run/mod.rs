@@ -28,7 +28,6 @@ use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::keys::KeyRing;
 use crate::runner::source::{ObjectStat, Store};
 
-use self::told::no_database;
 pub use self::told::{backup_report, failure};
 use self::watchdog::Watchdog;
 
@@ -160,8 +159,8 @@ impl<'a, 'p> Run<'a, 'p> {
         if self.parts.engine.is_none() {
             return Ok(Outcome::Verified);
         }
-        let index = self.choose_database(&examined)?;
-        let Some(entry) = examined.databases.get(index) else { return Err(no_database()) };
+        let (index, entry) = self.choose_database(&examined)?;
+        let entry = &entry;
         self.step(Stage::Preflight, "Preflight", |run| {
             memory::check(&examined, entry)?;
             run.preflight(entry)
@@ -169,7 +168,7 @@ impl<'a, 'p> Run<'a, 'p> {
         if self.plan.mode == Mode::Plan {
             return Ok(Outcome::Planned);
         }
-        self.step(Stage::Restore, "Restore", |run| run.load(&examined, index))?;
+        self.step(Stage::Restore, "Restore", |run| run.load(&examined, index, entry))?;
         self.step(Stage::Verify, "Verify", |run| run.verify(entry))?;
         if self.plan.switch == Switch::Hold {
             self.step(Stage::Switch, "Hold", Self::hold)?;

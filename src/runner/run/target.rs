@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::consent::{self, Consent};
-use super::told::{failure, no_database, plan_token, unanswered};
+use super::told::{failure, plan_token, unanswered};
 use super::{Question, Run, open};
 use crate::plan::{Mode, Pinned};
 use crate::reason::Reason;
@@ -120,8 +120,7 @@ impl Run<'_, '_> {
     }
 
     /// Pass 2.
-    pub(super) fn load(&mut self, examined: &Examined, index: usize) -> Result<()> {
-        let Some(entry) = examined.databases.get(index) else { return Err(no_database()) };
+    pub(super) fn load(&mut self, examined: &Examined, index: usize, entry: &DatabaseEntry) -> Result<()> {
         // The engine tells the progress of a load; counting what is read for it would count twice.
         let context = Context { progress: Progress::default(), ..self.parts.context.clone() };
         let mut dump = examined.open_database(index, &context)?;

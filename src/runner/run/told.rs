@@ -5,6 +5,7 @@ use crate::reason::Reason;
 use crate::report::{BackupReport, FailureReport};
 use crate::runner::engine::Survey;
 use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::inventory::DatabaseEntry;
 use crate::runner::meter::sha256;
 use crate::runner::read::Examined;
 use crate::runner::source::Artifact;
@@ -51,7 +52,11 @@ pub fn backup_report(examined: &Examined) -> BackupReport {
 
 /// The fault for a database that a mapping names and the backup does not hold.
 pub(super) fn not_held(name: &str, examined: &Examined) -> Fault {
-    let held: Vec<_> = examined.databases.iter().filter_map(|entry| entry.name.as_deref()).collect();
+    let inside = |entry: &DatabaseEntry| {
+        let named = entry.facts.databases.iter().map(|database| database.name.clone());
+        entry.name.clone().into_iter().chain(named).collect::<Vec<_>>()
+    };
+    let held: Vec<_> = examined.databases.iter().flat_map(inside).collect();
     let message = format!("there is no database {name:?} in the backup; it holds: {}", held.join(", "));
     Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, message)
 }

@@ -7,7 +7,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use reinstate::reason::Reason;
 use reinstate::runner::cancel::Cancel;
 use reinstate::runner::engine::postgres::wire::{Connection, Endpoint, Login, Timeouts, Tls, TlsMode};
-use reinstate::runner::engine::postgres::{Access, Postgres as Target, PostgresTarget};
+pub(super) use reinstate::runner::engine::postgres::Postgres as Target;
+use reinstate::runner::engine::postgres::{Access, PostgresTarget};
 use reinstate::runner::engine::{Action, Context, Engine, Previous, Verified, scanner};
 use reinstate::runner::fault::{Fault, Result};
 use reinstate::runner::inventory::{DatabaseEntry, DumpFormat};
@@ -17,13 +18,13 @@ use reinstate::secret::Secret;
 use crate::parts::postgres::{CREATOR, PASSWORD, PLAIN, Postgres, SUPERUSER, canonical_text, postgres};
 
 /// A dump with its inventory.
-struct Backup {
-    bytes: Vec<u8>,
-    entry: DatabaseEntry,
+pub(super) struct Backup {
+    pub(super) bytes: Vec<u8>,
+    pub(super) entry: DatabaseEntry,
 }
 
 impl Backup {
-    fn new(bytes: Vec<u8>) -> Self {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
         let format =
             if bytes.starts_with(b"PGDMP") { DumpFormat::PostgresArchive } else { DumpFormat::PostgresPlain };
         let mut reader = scanner(format).unwrap();
@@ -36,20 +37,20 @@ impl Backup {
         Self { bytes, entry }
     }
 
-    fn script(sql: &str) -> Self {
+    pub(super) fn script(sql: &str) -> Self {
         Self::new(format!("-- Dumped from database version 15.1\n{sql}").into_bytes())
     }
 
-    fn fixture(name: &str) -> Self {
+    pub(super) fn fixture(name: &str) -> Self {
         Self::new(std::fs::read(crate::support::fixtures().join("postgres").join(name)).unwrap())
     }
 }
 
-fn access(user: &str) -> Access {
+pub(super) fn access(user: &str) -> Access {
     Access { user: user.to_owned(), password: Secret::new(PASSWORD.to_owned()) }
 }
 
-fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
+pub(super) fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
     let tls = Tls {
         mode: if server.ca.is_some() { TlsMode::VerifyFull } else { TlsMode::Disable },
         ca_pem: server.ca.clone(),
@@ -79,16 +80,16 @@ fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
 }
 
 /// What a whole run has to tell.
-struct Done {
-    action: Action,
-    notes: Vec<String>,
-    verified: Verified,
-    previous: Option<Previous>,
-    touched: Touched,
+pub(super) struct Done {
+    pub(super) action: Action,
+    pub(super) notes: Vec<String>,
+    pub(super) verified: Verified,
+    pub(super) previous: Option<Previous>,
+    pub(super) touched: Touched,
 }
 
 /// All steps of a run, as `run` calls them; what it made is removed whatever happens.
-fn restore(settings: PostgresTarget, backup: &Backup) -> Result<Done> {
+pub(super) fn restore(settings: PostgresTarget, backup: &Backup) -> Result<Done> {
     let context = Context::default();
     let mut engine = Target::new(settings, context.clone());
     let done = steps(&mut engine, backup);
@@ -96,7 +97,7 @@ fn restore(settings: PostgresTarget, backup: &Backup) -> Result<Done> {
     done.map(|done| Done { touched: context.journal.touched(), ..done })
 }
 
-fn steps(engine: &mut Target, backup: &Backup) -> Result<Done> {
+pub(super) fn steps(engine: &mut Target, backup: &Backup) -> Result<Done> {
     let action = engine.survey()?.action;
     let mut notes = engine.preflight(&backup.entry)?.notes;
     engine.load(&backup.entry, &mut backup.bytes.as_slice())?;
@@ -106,23 +107,23 @@ fn steps(engine: &mut Target, backup: &Backup) -> Result<Done> {
     Ok(Done { action, notes, verified, previous, touched: Touched::No })
 }
 
-fn refused(settings: PostgresTarget, backup: &Backup) -> Fault {
+pub(super) fn refused(settings: PostgresTarget, backup: &Backup) -> Fault {
     restore(settings, backup).err().expect("it is refused")
 }
 
 /// Databases whose names begin so.
-fn databases(server: &Postgres, start: &str) -> Vec<String> {
+pub(super) fn databases(server: &Postgres, start: &str) -> Vec<String> {
     let sql = format!("select datname from pg_database where starts_with(datname, '{start}') order by 1");
     server.sql("postgres", &sql).lines().map(str::to_owned).collect()
 }
 
 /// A name that no other test uses, in a server that all share.
-fn fresh(test: &str) -> String {
+pub(super) fn fresh(test: &str) -> String {
     format!("{test}_{}", std::process::id())
 }
 
 /// The source of the fixtures, made anew on a server.
-fn source(server: &Postgres) -> String {
+pub(super) fn source(server: &Postgres) -> String {
     let database = server.database();
     let schema = std::fs::read_to_string(crate::support::fixtures().join("postgres/schema.sql")).unwrap();
     server.sql(&database, &schema);
@@ -161,7 +162,7 @@ fn what_arrives_is_what_was_dumped_in_every_form_that_pg_dump_writes() {
 }
 
 /// Lines that stand in one text only.
-fn difference(expected: &str, found: &str) -> String {
+pub(super) fn difference(expected: &str, found: &str) -> String {
     let lines = |from: &str, other: &str, mark: char| {
         let only = from.lines().filter(|line| !other.contains(line)).take(20);
         only.map(|line| format!("{mark} {line}\n")).collect::<String>()
@@ -492,6 +493,26 @@ fn a_superuser_does_not_load_unless_that_is_allowed() {
     strong.allows_superuser = false;
     let fault = refused(strong, &Backup::script("CREATE TABLE new (a integer);\n"));
     assert_eq!(fault.reason, Reason::SuperuserRefused, "{}", fault.full_message());
+}
+
+#[test]
+fn one_database_of_a_cluster_goes_alone_and_with_its_own_locale() {
+    let server = postgres(15);
+    let cluster = Backup::fixture("15-all.sql");
+    for (from, tables) in [("odd", None), ("My-db \"x\" 'y'", Some("public.t"))] {
+        let target = fresh("alone");
+        let entry = cluster.entry.of_database(from).unwrap();
+        let backup = Backup { bytes: cluster.bytes.clone(), entry };
+        let done = restore(settings(server, SUPERUSER, &target), &backup)
+            .unwrap_or_else(|fault| panic!("{from}: {}", fault.full_message()));
+        let expected = backup.entry.facts.tables.as_ref().unwrap();
+        assert_eq!(done.verified.tables.len(), expected.len(), "{from}");
+        assert!(tables.is_none_or(|name| expected.iter().any(|table| table.name == name)), "{expected:?}");
+        let locale = format!("select datcollate from pg_database where datname = '{target}'");
+        assert_eq!(server.sql("postgres", &locale), "C.UTF-8");
+        server.sql("postgres", &format!("drop database {target}"));
+    }
+    assert!(cluster.entry.of_database("no such").is_none());
 }
 
 #[test]

@@ -44,16 +44,19 @@ fn check_format(format: DumpFormat) -> Result<()> {
     }
 }
 
-/// A script that changes between databases would have to go into several.
+/// What goes into one database must be of one.
 fn refuse_several(incoming: &DatabaseEntry) -> Result<()> {
-    let names: Vec<&str> = incoming.facts.databases.iter().map(|database| database.name.as_str()).collect();
-    if names.len() <= 1 {
-        return Ok(());
-    }
-    let message = format!(
-        "the dump is of several databases ({}), and a run restores one: make a dump of it alone",
-        names.join(", ")
-    );
+    let facts = &incoming.facts;
+    let tables = facts.tables.as_ref().map_or(0, Vec::len);
+    let message = match facts.databases.as_slice() {
+        [] => return Ok(()),
+        [one] if one.tables.len() >= tables => return Ok(()),
+        [one] => format!("the dump holds tables before it changes to the database {}", one.name),
+        several => {
+            let names: Vec<&str> = several.iter().map(|database| database.name.as_str()).collect();
+            format!("the dump is of several databases ({}), and one was not named", names.join(", "))
+        }
+    };
     Err(Fault::new(Stage::Preflight, Reason::NotSupported, message))
 }
 

@@ -6,6 +6,7 @@ use super::in_order;
 use super::names::Name;
 use super::script::{Keep, Script, Statement};
 use super::split::Splitter;
+use super::statement::{DatabaseFact, Judged, Options, judge};
 use super::subject::{Subject, TableName, subject};
 use super::tables::{Tables, version};
 use crate::reason::Reason;
@@ -15,6 +16,8 @@ use crate::runner::inventory::DumpFacts;
 
 /// How `pg_dump` and `pg_dumpall` begin the comments that state the server's version.
 const VERSION_MARK: &[u8] = b"-- Dumped from database version ";
+/// Databases of a dump whose statements of creation are kept.
+const DATABASES_LIMIT: usize = 4096;
 /// How the statement begins that creates the database (`--create`).
 const CREATE_DATABASE: &[u8] = b"CREATE DATABASE ";
 /// How `pg_dumpall` begins.
@@ -61,7 +64,8 @@ struct Inventory {
     cluster: bool,
     ended: bool,
     version: Option<String>,
-    create_statement: Option<Vec<u8>>,
+    /// By the database that is created.
+    create_statements: Vec<(Vec<u8>, Vec<u8>)>,
     in_order: Vec<TableName>,
 }
 
@@ -70,6 +74,14 @@ impl Inventory {
     fn resolved(&self, mut name: TableName) -> TableName {
         name.schema = name.schema.or_else(|| self.schema.clone());
         name
+    }
+
+    fn note_database(&mut self, text: &[u8]) {
+        if let Judged::Database(DatabaseFact::Create(told)) = judge(text, &Options::new(u16::MAX))
+            && self.create_statements.len() < DATABASES_LIMIT
+        {
+            self.create_statements.push((told.name, text.to_vec()));
+        }
     }
 
     fn seen(&mut self, statement: &Statement<'_>) {
@@ -83,14 +95,19 @@ impl Inventory {
             let what = "the dump holds no statement";
             return Err(Fault::new(Stage::Inspect, Reason::Truncated, what));
         }
-        let (tables, databases) = self.tables.into_facts();
+        let (tables, mut databases) = self.tables.into_facts();
+        for database in &mut databases {
+            let mut created = self.create_statements.iter();
+            let found = created.find(|(name, _)| String::from_utf8_lossy(name) == database.name);
+            database.create_statement = found.map(|(_, text)| text.clone());
+        }
         Ok(DumpFacts {
             tables: Some(tables),
             databases,
             trailer: self.ended,
             largest_statement: self.largest,
             engine_version: self.version,
-            create_statement: self.create_statement,
+            create_statement: self.create_statements.into_iter().next().map(|(_, text)| text),
             in_order: self.in_order.iter().map(TableName::shown).collect(),
             ..DumpFacts::default()
         })
@@ -100,8 +117,8 @@ impl Inventory {
 impl Script for Inventory {
     fn statement(&mut self, statement: Statement<'_>) -> Result<()> {
         self.seen(&statement);
-        if self.create_statement.is_none() && statement.text.starts_with(CREATE_DATABASE) && !statement.cut {
-            self.create_statement = Some(statement.text.to_vec());
+        if statement.text.starts_with(CREATE_DATABASE) && !statement.cut {
+            self.note_database(statement.text);
         }
         if let Some(Name { schema, name }) = in_order::table(statement.text) {
             self.in_order.push(self.resolved(TableName { schema, table: name }));

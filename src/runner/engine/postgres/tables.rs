@@ -63,7 +63,11 @@ impl Tables {
         let databases: Vec<DatabaseTables> = self
             .databases
             .into_iter()
-            .map(|(name, tables)| DatabaseTables { name: lossy(&name), tables: listed(tables) })
+            .map(|(name, tables)| DatabaseTables {
+                name: lossy(&name),
+                tables: listed(tables),
+                create_statement: None,
+            })
             .collect();
         let mut all = listed(self.first);
         let several = databases.len() > 1 || !all.is_empty();

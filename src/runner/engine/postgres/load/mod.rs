@@ -75,7 +75,10 @@ pub(super) fn load(
     let mut dump = Told { inner: dump, context };
     match incoming.format {
         DumpFormat::PostgresArchive => archive::load(&mut sender, &mut dump)?,
-        _ => script::load(&mut sender, &mut dump)?,
+        _ => {
+            let wanted = incoming.facts.databases.first().map(|database| database.name.as_str());
+            script::load(&mut sender, wanted, &mut dump)?;
+        }
     }
     sender.finish()
 }

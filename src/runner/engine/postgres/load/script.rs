@@ -9,23 +9,31 @@ use crate::runner::engine::postgres::copy::Rows;
 use crate::runner::engine::postgres::script::{Keep, Script, Statement, read_script};
 use crate::runner::fault::{Fault, Result, Stage};
 
-/// Sends the script's statements in their order.
-pub(super) fn load(sender: &mut Sender, dump: &mut dyn Read) -> Result<()> {
-    read_script(dump, Keep::Whole, &mut Loading { sender, database: None })
+/// Sends the script's statements in their order. Of a script that changes between databases only what
+/// stands behind the change to `wanted` is sent.
+pub(super) fn load(sender: &mut Sender, wanted: Option<&str>, dump: &mut dyn Read) -> Result<()> {
+    read_script(dump, Keep::Whole, &mut Loading { sender, wanted, elsewhere: wanted.is_some() })
 }
 
 struct Loading<'s> {
     sender: &'s mut Sender,
-    /// The database that the script has changed to.
-    database: Option<Vec<u8>>,
+    wanted: Option<&'s str>,
+    /// What is read is none of the wanted database's.
+    elsewhere: bool,
 }
 
 impl Script for Loading<'_> {
     fn statement(&mut self, statement: Statement<'_>) -> Result<()> {
+        if self.elsewhere {
+            return Ok(());
+        }
         self.sender.statement(statement.text, &Place::Line(statement.line))
     }
 
     fn copy_begin(&mut self, statement: Statement<'_>) -> Result<()> {
+        if self.elsewhere {
+            return Ok(());
+        }
         self.sender.begin_copy(statement.text, &Place::Line(statement.line), None)
     }
 
@@ -38,18 +46,15 @@ impl Script for Loading<'_> {
     }
 
     fn connect(&mut self, name: &[u8], line: u64) -> Result<()> {
-        // What goes into one database here must be of one database.
-        match &self.database {
-            Some(known) if known != name => {
-                let message = format!(
-                    "line {line}: the dump goes on with database {}; a script of several databases cannot be restored yet",
-                    String::from_utf8_lossy(name)
-                );
-                Err(Fault::new(Stage::Restore, Reason::NotSupported, message))
-            }
-            _ => {
-                self.database = Some(name.to_vec());
+        match self.wanted {
+            Some(wanted) => {
+                self.elsewhere = String::from_utf8_lossy(name) != wanted;
                 Ok(())
+            }
+            // Pass 1 has read no such line.
+            None => {
+                let message = format!("line {line}: the dump changes to another database");
+                Err(Fault::new(Stage::Restore, Reason::CorruptBackup, message))
             }
         }
     }
