@@ -2,4 +2,5 @@
 
 mod lanes;
 mod restores;
+mod switches;
 mod wire;

@@ -51,13 +51,13 @@ pub(super) fn access(user: &str) -> Access {
 }
 
 pub(super) fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
-    let tls = Tls {
-        mode: if server.ca.is_some() { TlsMode::VerifyFull } else { TlsMode::Disable },
-        ca_pem: server.ca.clone(),
-        client: None,
-    };
-    let endpoint =
-        Endpoint { host: "localhost".to_owned(), port: server.port, tls, timeouts: Timeouts::default() };
+    settings_at(server.port, server.ca.clone(), user, database)
+}
+
+pub(super) fn settings_at(port: u16, ca: Option<Vec<u8>>, user: &str, database: &str) -> PostgresTarget {
+    let mode = if ca.is_some() { TlsMode::VerifyFull } else { TlsMode::Disable };
+    let tls = Tls { mode, ca_pem: ca, client: None };
+    let endpoint = Endpoint { host: "localhost".to_owned(), port, tls, timeouts: Timeouts::default() };
     PostgresTarget {
         endpoint,
         maintenance_database: "postgres".to_owned(),
