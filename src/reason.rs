@@ -199,6 +199,9 @@ reasons! {
     IdentityMismatch, Target, false,
         "The server is not the one that `expectIdentity` names.",
         "Find out which server answers under this name; correct host and port, or `expectIdentity` if it was replaced on purpose.";
+    ExtensionNotAvailable, Target, false,
+        "The backup needs an extension that the server does not have, or that the login may not create.",
+        "Install the extension at the server. One that only a superuser may create can be created beforehand in an empty database, for a login without CREATEDB to load into.";
     PoolerNotSupported, Target, false,
         "A connection pooler answers in the server's place, and locks would not hold behind it.",
         "Name the server's own host and port in the connection.";

@@ -54,8 +54,13 @@ impl Data {
             15,
             &[
                 // As the server is installed, but for its memory; nothing of its own runs beside.
-                "fsync = on", "full_page_writes = on", "synchronous_commit = on", "wal_level = replica",
-                "dynamic_shared_memory_type = posix", "shared_buffers = 512MB", "max_wal_size = 4GB",
+                "fsync = on",
+                "full_page_writes = on",
+                "synchronous_commit = on",
+                "wal_level = replica",
+                "dynamic_shared_memory_type = posix",
+                "shared_buffers = 512MB",
+                "max_wal_size = 4GB",
                 "autovacuum = off",
             ],
         );
@@ -87,7 +92,8 @@ impl Data {
     }
 
     fn make(&self, name: &str, sql: &str, size: usize) {
-        let (plain, custom) = (self.folder.join(format!("{name}.sql")), self.folder.join(format!("{name}.dump")));
+        let (plain, custom) =
+            (self.folder.join(format!("{name}.sql")), self.folder.join(format!("{name}.dump")));
         let stamp = self.folder.join(format!("{name}.{size}"));
         if plain.exists() && custom.exists() && stamp.exists() {
             return;

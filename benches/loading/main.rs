@@ -45,7 +45,13 @@ fn main() {
         eprintln!("{unknown} is no part; known are {}", known.join(", "));
         std::process::exit(2);
     }
-    println!("{}", measure::output(std::path::Path::new("/"), "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2- | xargs; nproc; uname -r; cut -d' ' -f1-3 /proc/loadavg; date -u +%FT%RZ"));
+    println!(
+        "{}",
+        measure::output(
+            std::path::Path::new("/"),
+            "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2- | xargs; nproc; uname -r; cut -d' ' -f1-3 /proc/loadavg; date -u +%FT%RZ"
+        )
+    );
     let data = Data::new();
     let mut table = Table::default();
     let mut bars = Vec::new();

@@ -21,7 +21,11 @@ pub fn bars(groups: &[(&str, Medians)]) -> String {
     );
     let mut y = ROW;
     for (name, medians) in groups {
-        writeln!(svg, "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{name}: seconds until it is restored</text>").unwrap();
+        writeln!(
+            svg,
+            "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{name}: seconds until it is restored</text>"
+        )
+        .unwrap();
         y += ROW;
         let longest = medians.all.iter().map(|median| median.wall).fold(0.0, f64::max);
         for median in &medians.all {

@@ -77,12 +77,23 @@ pub fn take_turns(data: &Data, variants: &[Variant]) -> Medians {
 impl Medians {
     /// Our part of the time of another: the median of the ratios within the rounds.
     pub fn compare(&self, table: &mut Table, what: &str, (ours, theirs): (usize, usize), goal: Goal) {
-        let ratio = median(self.walls[ours].iter().zip(&self.walls[theirs]).map(|(ours, theirs)| ours / theirs));
+        let ratio =
+            median(self.walls[ours].iter().zip(&self.walls[theirs]).map(|(ours, theirs)| ours / theirs));
         let (ours, theirs) = (&self.all[ours], &self.all[theirs]);
         let seconds = |ours: f64, theirs: f64| (format!("{ours:.2} s"), format!("{theirs:.2} s"));
         table.add(&format!("{what}: wall"), seconds(ours.wall, theirs.wall), ratio, goal);
         let (client, server) = (ours.client / theirs.client, ours.server / theirs.server);
-        table.add(&format!("{what}: CPU of the client"), seconds(ours.client, theirs.client), client, Goal::Told);
-        table.add(&format!("{what}: CPU of the server"), seconds(ours.server, theirs.server), server, Goal::Told);
+        table.add(
+            &format!("{what}: CPU of the client"),
+            seconds(ours.client, theirs.client),
+            client,
+            Goal::Told,
+        );
+        table.add(
+            &format!("{what}: CPU of the server"),
+            seconds(ours.server, theirs.server),
+            server,
+            Goal::Told,
+        );
     }
 }

@@ -58,6 +58,8 @@ pub struct DatabaseTables {
     pub tables: Vec<TableRows>,
     /// The statement with which the dump would create it, where it holds one.
     pub create_statement: Option<Vec<u8>>,
+    /// Extensions that it needs.
+    pub extensions: Vec<String>,
 }
 
 /// What an engine's reader learned of one dump while pass 1 went through it.
@@ -76,6 +78,8 @@ pub struct DumpFacts {
     pub engine_version: Option<String>,
     /// The statement with which the dump would create its database, where it holds one.
     pub create_statement: Option<Vec<u8>>,
+    /// Extensions of the server that it needs.
+    pub extensions: Vec<String>,
     /// Tables whose rows are of use in the order of the dump alone.
     pub in_order: Vec<String>,
     /// Bytes per page, where the format is a database file of pages.
@@ -108,6 +112,7 @@ impl DatabaseEntry {
         let facts = DumpFacts {
             tables: Some(found.tables.clone()),
             create_statement: found.create_statement.clone(),
+            extensions: found.extensions.clone(),
             databases: vec![found],
             ..self.facts.clone()
         };

@@ -30,7 +30,7 @@ absent() {
 
 # Every backup with one bit flipped at 200 places and cut at 200 places; the switch killed 100 times.
 part damage env REINSTATE_SOAK_DAMAGE=200 cargo test --locked --release --test it dbackup::
-part kills env REINSTATE_SOAK_KILLS=100 cargo test --locked --release --test it -- sqlite::kills runner::kills
+part kills env REINSTATE_SOAK_KILLS=100 cargo test --locked --release --test it -- sqlite::kills runner::kills postgres::switches
 
 # 10,000 finished restores, five quiet minutes, 500 to be run: requests, memory, times.
 part scale env REINSTATE_SOAK_FINISHED=10000 REINSTATE_SOAK_QUIET_SECONDS=300 REINSTATE_SOAK_RUNS=500 \
@@ -45,6 +45,8 @@ if [ -d benches/reading ]; then
     # The large backup (some GiB, sealed; memory and files are watched) is not part of a run without names.
     part benches cargo bench --locked --bench reading
     part large cargo bench --locked --bench reading -- large
+    # PostgreSQL beside psql and pg_restore, 1 GiB; needs a quiet machine.
+    part loading cargo bench --locked --bench loading
 else
     absent benches benches/reading
 fi

@@ -50,9 +50,10 @@ fn any_number_of_connections_brings_the_same_and_keeps_the_order_where_it_is_of_
     let server = postgres(15);
     let source = large(server);
     let expected = server.canonical(&source);
-    for (number, arguments) in [&["--no-owner"][..], &["--no-owner", "--format=custom"], &["--no-owner", "--inserts"]]
-        .into_iter()
-        .enumerate()
+    for (number, arguments) in
+        [&["--no-owner"][..], &["--no-owner", "--format=custom"], &["--no-owner", "--inserts"]]
+            .into_iter()
+            .enumerate()
     {
         let backup = Backup::new(server.dump(15, &source, arguments));
         for lanes in [1, 2, 5] {
@@ -102,10 +103,8 @@ fn a_server_that_gives_fewer_connections_gets_a_load_over_those() {
     let backup = Backup::new(server.dump(15, &source, &["--no-owner"]));
     let target = fresh("few");
     // One holds the lock, one is for what goes in order, and two are left.
-    server.sql(
-        "postgres",
-        &format!("create role few login createdb connection limit 4 password '{PASSWORD}'"),
-    );
+    server
+        .sql("postgres", &format!("create role few login createdb connection limit 4 password '{PASSWORD}'"));
     let mut few = settings(server, "few", &target);
     few.lanes = 6;
     restore(few, &backup).unwrap_or_else(|fault| panic!("{}", fault.full_message()));
@@ -169,13 +168,19 @@ fn a_statement_that_fails_on_its_way_with_others_is_the_one_that_is_told_of() {
     }
     let fault = refused(settings(server, CREATOR, &target), &Backup::script(&sql));
     let message = fault.full_message();
-    assert!(message.contains("line 219 of the dump: the server refused CREATE TABLE public.t217"), "{message}");
+    assert!(
+        message.contains("line 219 of the dump: the server refused CREATE TABLE public.t217"),
+        "{message}"
+    );
     // And one of those that are built side by side.
     let sql = "CREATE TABLE public.t (a integer);\nCOPY public.t (a) FROM stdin;\n1\n1\n\\.\n\
                CREATE INDEX i ON public.t USING btree (a);\nALTER TABLE ONLY public.t ADD CONSTRAINT k PRIMARY KEY (a);\n";
     let fault = refused(settings(server, CREATOR, &target), &Backup::script(sql));
     let message = fault.full_message();
-    assert!(message.contains("line 8 of the dump: the server refused ALTER TABLE ONLY public.t ADD"), "{message}");
+    assert!(
+        message.contains("line 8 of the dump: the server refused ALTER TABLE ONLY public.t ADD"),
+        "{message}"
+    );
     assert!(message.contains("could not create unique index"), "{message}");
     assert!(databases(server, &target).is_empty());
 }

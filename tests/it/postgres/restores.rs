@@ -6,8 +6,8 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use reinstate::reason::Reason;
 use reinstate::runner::cancel::Cancel;
-use reinstate::runner::engine::postgres::wire::{Connection, Endpoint, Login, Timeouts, Tls, TlsMode};
 pub(super) use reinstate::runner::engine::postgres::Postgres as Target;
+use reinstate::runner::engine::postgres::wire::{Connection, Endpoint, Login, Timeouts, Tls, TlsMode};
 use reinstate::runner::engine::postgres::{Access, PostgresTarget};
 use reinstate::runner::engine::{Action, Context, Engine, Previous, Verified, scanner};
 use reinstate::runner::fault::{Fault, Result};
@@ -484,6 +484,31 @@ fn a_login_that_may_not_create_databases_loads_an_empty_one_in_place_and_no_othe
     let done = restore(privileged, &backup).unwrap();
     assert_eq!(done.action, Action::Swap);
     assert_eq!(server.sql(&target, "select tableowner from pg_tables where tablename = 'new'"), PLAIN);
+}
+
+#[test]
+fn extensions_that_are_missing_or_closed_are_told_before_anything_is_made() {
+    let server = postgres(15);
+    let target = fresh("extended");
+    for (user, extension, says) in [
+        (CREATOR, "no_such_extension", "that the server does not have: no_such_extension"),
+        (CREATOR, "pageinspect", "only a superuser may create, which creator is not: pageinspect"),
+    ] {
+        let sql = format!("CREATE EXTENSION IF NOT EXISTS {extension} WITH SCHEMA public;\n");
+        let fault = refused(settings(server, user, &target), &Backup::script(&sql));
+        assert_eq!(fault.reason, Reason::ExtensionNotAvailable, "{}", fault.full_message());
+        assert!(fault.message.contains(says), "{}", fault.message);
+        assert_eq!(databases(server, &target), Vec::<String>::new());
+    }
+    // Trusted ones the owner may create; others an administrator can prepare.
+    let trusted = Backup::script("CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA public;\n");
+    restore(settings(server, CREATOR, &target), &trusted).unwrap();
+    let prepared = fresh("prepared");
+    server.sql("postgres", &format!("create database {prepared} owner {PLAIN}"));
+    server.sql(&prepared, "create extension pageinspect");
+    let closed = Backup::script("CREATE EXTENSION IF NOT EXISTS pageinspect WITH SCHEMA public;\n");
+    let done = restore(settings(server, PLAIN, &prepared), &closed).unwrap();
+    assert_eq!(done.action, Action::Create);
 }
 
 #[test]

@@ -36,7 +36,10 @@ fn dump() -> Backup {
 
 fn make_old(server: &Postgres, target: &str) {
     server.sql("postgres", &format!("create database {target} owner {CREATOR}"));
-    server.sql(target, "create table public.mark as select 'old'::text as name; grant select on public.mark to public");
+    server.sql(
+        target,
+        "create table public.mark as select 'old'::text as name; grant select on public.mark to public",
+    );
 }
 
 #[test]
@@ -45,8 +48,12 @@ fn restoring_process() {
     let Ok(folder) = std::env::var(ROLE) else { return };
     let folder = Path::new(&folder);
     let text = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
-    let mut settings =
-        settings_at(text("port").parse().unwrap(), std::fs::read(folder.join("ca")).ok(), CREATOR, &text("target"));
+    let mut settings = settings_at(
+        text("port").parse().unwrap(),
+        std::fs::read(folder.join("ca")).ok(),
+        CREATOR,
+        &text("target"),
+    );
     settings.run_id = format!("{:08x}", std::process::id());
     let journal = Journal::begin(JournalFile::open(&folder.join("journal"), "u", 1).unwrap()).unwrap();
     let context = Context { journal, ..Context::default() };
@@ -191,7 +198,8 @@ fn watch(server: &Postgres, target: &str, over: &AtomicBool) -> (Vec<String>, Du
         database: target.to_owned(),
         options: Vec::new(),
     };
-    let (mut seen, mut longest, mut answered): (Vec<String>, _, _) = (Vec::new(), Duration::ZERO, Instant::now());
+    let (mut seen, mut longest, mut answered): (Vec<String>, _, _) =
+        (Vec::new(), Duration::ZERO, Instant::now());
     let mut connection = None;
     loop {
         let last_time = over.load(Ordering::SeqCst);

@@ -18,8 +18,7 @@ pub(super) fn table(statement: &[u8]) -> Option<Name> {
     }
     match judge(statement, &Options::new(u16::MAX)) {
         Judged::Send(
-            Step::Index { table, in_order: true, .. }
-            | Step::AlterTable { table, change: Change::ClusterOn },
+            Step::Index { table, in_order: true, .. } | Step::AlterTable { table, change: Change::ClusterOn },
         ) => Some(table),
         _ => None,
     }

@@ -13,6 +13,7 @@ pub mod copy;
 mod create;
 mod discard;
 pub mod encoding;
+mod extensions;
 mod held;
 mod in_order;
 mod load;

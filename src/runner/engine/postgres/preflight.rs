@@ -1,6 +1,7 @@
 //! The full preflight: whether this backup fits this server, and whether the logins may do what is
 //! needed. Writes nothing.
 
+use super::extensions;
 use super::server::{PostgresTarget, Server};
 use super::survey::Seen;
 use crate::reason::Reason;
@@ -23,6 +24,7 @@ pub(super) fn check(
     refuse_several(incoming)?;
     notes.extend(check_version(settings, server, incoming)?);
     check_rights(settings, server, seen)?;
+    notes.extend(extensions::check(settings, server, seen, &incoming.facts.extensions)?);
     if seen.is_in_place() {
         notes.push(format!(
             "{} may not create databases, so the empty {} is loaded in place: a failed load leaves a part of it there",

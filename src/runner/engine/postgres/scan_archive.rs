@@ -9,7 +9,7 @@ use super::names::Name;
 use super::script::{HEAD_BYTES, Keep, Script, Statement};
 use super::split::Splitter;
 use super::subject::{Subject, TableName, subject};
-use super::tables::{Tables, version};
+use super::tables::{Counts, Tables, version};
 use crate::reason::Reason;
 use crate::runner::engine::Scanner;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -30,7 +30,7 @@ impl Scanner for ArchiveScanner {
 
     fn finish(mut self: Box<Self>) -> Result<DumpFacts> {
         self.reader.finish()?;
-        let (tables, databases) = self.inventory.tables.into_facts();
+        let Counts { tables, databases, extensions } = self.inventory.tables.into_counts();
         Ok(DumpFacts {
             tables: Some(tables),
             databases,
@@ -39,6 +39,7 @@ impl Scanner for ArchiveScanner {
             engine_version: self.inventory.version,
             create_statement: self.inventory.create_statement,
             warnings: self.inventory.warnings,
+            extensions,
             in_order: self.inventory.in_order.iter().map(TableName::shown).collect(),
             ..DumpFacts::default()
         })
@@ -93,6 +94,9 @@ impl Inventory {
             create.map(|entry| entry.defn.clone()).filter(|text| text.len() <= HEAD_BYTES);
         for entry in entries.iter().filter(|entry| entry.desc == b"TABLE" && !entry.is_partitioned_table()) {
             self.tables.add(&table_of(entry), 0)?;
+        }
+        for entry in entries.iter().filter(|entry| entry.desc == b"EXTENSION") {
+            self.tables.extension(&entry.tag)?;
         }
         for entry in entries.iter().filter(|entry| in_order::may_say(&entry.defn)) {
             let mut wanted = InOrder { schema: &entry.namespace, tables: &mut self.in_order };

@@ -6,9 +6,9 @@ use super::in_order;
 use super::names::Name;
 use super::script::{Keep, Script, Statement};
 use super::split::Splitter;
-use super::statement::{DatabaseFact, Judged, Options, judge};
+use super::statement::{DatabaseFact, Judged, Options, Step, judge};
 use super::subject::{Subject, TableName, subject};
-use super::tables::{Tables, version};
+use super::tables::{Counts, Tables, version};
 use crate::reason::Reason;
 use crate::runner::engine::Scanner;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -20,6 +20,8 @@ const VERSION_MARK: &[u8] = b"-- Dumped from database version ";
 const DATABASES_LIMIT: usize = 4096;
 /// How the statement begins that creates the database (`--create`).
 const CREATE_DATABASE: &[u8] = b"CREATE DATABASE ";
+/// How the statement begins that makes an extension.
+const CREATE_EXTENSION: &[u8] = b"CREATE EXTENSION ";
 /// How `pg_dumpall` begins.
 const CLUSTER_MARK: &[u8] = b"-- PostgreSQL database cluster dump";
 /// The end mark of `pg_dumpall`, behind those of its databases.
@@ -95,7 +97,7 @@ impl Inventory {
             let what = "the dump holds no statement";
             return Err(Fault::new(Stage::Inspect, Reason::Truncated, what));
         }
-        let (tables, mut databases) = self.tables.into_facts();
+        let Counts { tables, mut databases, extensions } = self.tables.into_counts();
         for database in &mut databases {
             let mut created = self.create_statements.iter();
             let found = created.find(|(name, _)| String::from_utf8_lossy(name) == database.name);
@@ -108,6 +110,7 @@ impl Inventory {
             largest_statement: self.largest,
             engine_version: self.version,
             create_statement: self.create_statements.into_iter().next().map(|(_, text)| text),
+            extensions,
             in_order: self.in_order.iter().map(TableName::shown).collect(),
             ..DumpFacts::default()
         })
@@ -119,6 +122,11 @@ impl Script for Inventory {
         self.seen(&statement);
         if statement.text.starts_with(CREATE_DATABASE) && !statement.cut {
             self.note_database(statement.text);
+        }
+        if statement.text.starts_with(CREATE_EXTENSION)
+            && let Judged::Send(Step::Extension { name, .. }) = judge(statement.text, &Options::new(u16::MAX))
+        {
+            self.tables.extension(&name)?;
         }
         if let Some(Name { schema, name }) = in_order::table(statement.text) {
             self.in_order.push(self.resolved(TableName { schema, table: name }));

@@ -75,19 +75,26 @@ pub(super) fn look(settings: &PostgresTarget, server: &mut Server, cancel: &Canc
     let Some(row) = rows.first() else { return Ok(Seen { database: None, in_place: false }) };
     refuse_unfit(settings, row)?;
     let provider = provider(server, row.text(0).unwrap_or_default())?;
-    let holds = contents(settings, &settings.database, Stage::Preflight, cancel)?;
+    let (target, stage) = (settings.database.as_str(), Stage::Preflight);
+    let mut holds = contents(settings, target, (stage, Extensions::Count), cancel)?;
     let text = |index: usize| row.text(index).unwrap_or_default().to_owned();
+    let is_ours = text(2) == "t" || server.facts.is_superuser;
+    let can_swap = server.facts.may_create && server.facts.may_give && is_ours;
+    if holds.is_some() && !can_swap {
+        // Nothing is dropped where the load goes in place, so what an administrator has prepared stays.
+        let beside = contents(settings, target, (stage, Extensions::Leave), cancel)?;
+        holds = holds.filter(|_| beside.is_some());
+    }
     let existing = Existing {
         oid: text(0),
         owner: text(1),
-        is_ours: text(2) == "t" || server.facts.is_superuser,
+        is_ours,
         encoding: text(3),
         collate: text(4),
         ctype: text(5),
         provider,
         holds,
     };
-    let can_swap = server.facts.may_create && server.facts.may_give && existing.is_ours;
     let in_place = existing.holds.is_none() && !can_swap;
     Ok(Seen { database: Some(existing), in_place })
 }
@@ -124,17 +131,27 @@ fn refuse_unfit(settings: &PostgresTarget, row: &Row) -> Result<()> {
     Err(Fault::new(Stage::Preflight, Reason::InvalidSpec, message))
 }
 
+/// Whether extensions are something that a database holds. They may keep data of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extensions {
+    Count,
+    Leave,
+}
+
 /// What a database holds beside what every new one does; `None`: nothing.
 pub(super) fn contents(
     settings: &PostgresTarget,
     database: &str,
-    stage: Stage,
+    (stage, extensions): (Stage, Extensions),
     cancel: &Cancel,
 ) -> Result<Option<Holds>> {
     let mut session = settings.session(Who::Restorer, database, stage, cancel)?;
     let row = session.row(&format!("look at what {database} holds"), CONTENTS, &[])?;
     let number = |index: usize| row.text(index).and_then(|text| text.parse::<u64>().ok());
-    let (tables, others) = (number(0).unwrap_or_default(), number(1).unwrap_or_default());
+    let (tables, mut others) = (number(0).unwrap_or_default(), number(1).unwrap_or_default());
+    if extensions == Extensions::Count {
+        others += number(4).unwrap_or_default();
+    }
     Ok((tables + others > 0).then(|| Holds {
         tables: Some(tables),
         rows_estimate: number(2),
@@ -142,7 +159,7 @@ pub(super) fn contents(
     }))
 }
 
-/// Tables; other objects of users; estimated rows; bytes. What an extension brings counts as the
+/// Tables; other objects of users; estimated rows; bytes; extensions. What an extension brings counts as the
 /// extension. A table that was never analysed estimates -1 row.
 const CONTENTS: &str = "
 WITH ours AS (
@@ -166,10 +183,10 @@ SELECT (SELECT count(*) FROM relation WHERE relkind IN ('r', 'p', 'f', 'm')),
        + (SELECT count(*) FROM pg_catalog.pg_namespace
           WHERE oid IN (SELECT oid FROM ours) AND nspname <> 'public'
             AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass))
-       + (SELECT count(*) FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql')
        + (SELECT count(*) FROM pg_catalog.pg_event_trigger)
        + (SELECT count(*) FROM pg_catalog.pg_publication)
        + (SELECT count(*) FROM pg_catalog.pg_foreign_server)
        + (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata),
        (SELECT coalesce(sum(greatest(reltuples, 0)), 0)::pg_catalog.int8 FROM relation WHERE relkind IN ('r', 'm')),
-       pg_catalog.pg_database_size(pg_catalog.current_database())";
+       pg_catalog.pg_database_size(pg_catalog.current_database()),
+       (SELECT count(*) FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql')";

@@ -7,7 +7,7 @@ use super::discard::drop_database;
 use super::held::oid;
 use super::rename::{Aside, Renames};
 use super::server::{PostgresTarget, Server};
-use super::survey::{Existing, Seen, contents};
+use super::survey::{Existing, Extensions, Seen, contents};
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::engine::{Context, Previous};
@@ -76,7 +76,10 @@ fn put_away(
         return Some(Previous { name, bytes });
     }
     let is_unasked = existing.holds.is_none()
-        && !matches!(contents(settings, &name, Stage::CleanUp, &Cancel::never()), Ok(None));
+        && !matches!(
+            contents(settings, &name, (Stage::CleanUp, Extensions::Count), &Cancel::never()),
+            Ok(None)
+        );
     if is_unasked {
         notes.push(format!(
             "the database that was empty is left as {name}, because it no longer is, or could not be looked into"
@@ -103,7 +106,10 @@ pub(super) fn check_same(
     if oid(server, stage, target)?.as_deref() != existing.map(|it| it.oid.as_str()) {
         return Err(changed("was created, dropped or replaced by somebody else since"));
     }
-    if existing.is_some_and(|it| it.holds.is_none()) && contents(settings, target, stage, cancel)?.is_some() {
+    let extensions = if seen.is_in_place() { Extensions::Leave } else { Extensions::Count };
+    if existing.is_some_and(|it| it.holds.is_none())
+        && contents(settings, target, (stage, extensions), cancel)?.is_some()
+    {
         return Err(changed("was empty, and somebody has written into it since"));
     }
     Ok(())

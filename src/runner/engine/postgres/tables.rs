@@ -1,6 +1,6 @@
 //! The tables of a dump with their rows, as pass 1 counts them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::subject::TableName;
 use crate::reason::Reason;
@@ -10,42 +10,71 @@ use crate::runner::inventory::{DatabaseTables, TableRows};
 /// Bytes of all names of tables and databases of a dump together.
 const NAMES_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
+/// What is counted of one database.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    name: Vec<u8>,
+    tables: BTreeMap<TableName, u64>,
+    extensions: BTreeSet<Vec<u8>>,
+}
+
 /// Rows by database and table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     /// Of what comes before the first change of the database.
-    first: BTreeMap<TableName, u64>,
+    first: Part,
     /// In the order in which the dump changes to them.
-    databases: Vec<(Vec<u8>, BTreeMap<TableName, u64>)>,
+    databases: Vec<Part>,
     /// Which of `databases` is the present one.
     current: Option<usize>,
     names_bytes: usize,
 }
 
+/// What was counted in all.
+pub(super) struct Counts {
+    /// All tables, `schema.table`, behind `database.` where the dump is of several databases.
+    pub(super) tables: Vec<TableRows>,
+    /// The databases that the dump changes to.
+    pub(super) databases: Vec<DatabaseTables>,
+    /// Extensions of all of them.
+    pub(super) extensions: Vec<String>,
+}
+
 impl Tables {
     /// What follows belongs to the database of this name.
     pub(super) fn connect(&mut self, name: &[u8]) -> Result<()> {
-        self.current = self.databases.iter().position(|(known, _)| known == name);
+        self.current = self.databases.iter().position(|part| part.name == name);
         if self.current.is_none() {
             self.current = Some(self.databases.len());
-            self.databases.push((name.to_vec(), BTreeMap::new()));
+            self.databases.push(Part { name: name.to_vec(), ..Part::default() });
             self.names_bytes += name.len() + 64;
         }
         self.check()
     }
 
+    fn part(&mut self) -> &mut Part {
+        match self.current.and_then(|at| self.databases.get_mut(at)) {
+            Some(part) => part,
+            None => &mut self.first,
+        }
+    }
+
     /// Adds rows to a table, which may be new.
     pub(super) fn add(&mut self, name: &TableName, rows: u64) -> Result<()> {
-        let tables = match self.current.and_then(|at| self.databases.get_mut(at)) {
-            Some((_, tables)) => tables,
-            None => &mut self.first,
-        };
+        let tables = &mut self.part().tables;
         if let Some(known) = tables.get_mut(name) {
             *known = known.saturating_add(rows);
             return Ok(());
         }
         tables.insert(name.clone(), rows);
         self.names_bytes += name.table.len() + name.schema.as_ref().map_or(0, Vec::len) + 64;
+        self.check()
+    }
+
+    /// Notes an extension that the present database needs.
+    pub(super) fn extension(&mut self, name: &[u8]) -> Result<()> {
+        self.part().extensions.insert(name.to_vec());
+        self.names_bytes += name.len() + 64;
         self.check()
     }
 
@@ -57,35 +86,34 @@ impl Tables {
         Err(Fault::new(Stage::Inspect, Reason::LimitExceeded, what))
     }
 
-    /// All tables, `schema.table`, behind `database.` where the dump is of several databases; and the
-    /// databases that it changes to.
-    pub(super) fn into_facts(self) -> (Vec<TableRows>, Vec<DatabaseTables>) {
+    /// What was counted.
+    pub(super) fn into_counts(self) -> Counts {
+        let all = self.databases.iter().chain([&self.first]).flat_map(|part| &part.extensions);
+        let extensions = all.collect::<BTreeSet<_>>().into_iter().map(|name| lossy(name)).collect();
         let databases: Vec<DatabaseTables> = self
             .databases
             .into_iter()
-            .map(|(name, tables)| DatabaseTables {
-                name: lossy(&name),
-                tables: listed(tables),
+            .map(|part| DatabaseTables {
+                name: lossy(&part.name),
+                tables: listed(part.tables),
                 create_statement: None,
+                extensions: part.extensions.iter().map(|name| lossy(name)).collect(),
             })
             .collect();
-        let mut all = listed(self.first);
-        let several = databases.len() > 1 || !all.is_empty();
+        let mut tables = listed(self.first.tables);
+        let several = databases.len() > 1 || !tables.is_empty();
         for database in &databases {
-            all.extend(database.tables.iter().map(|table| TableRows {
+            tables.extend(database.tables.iter().map(|table| TableRows {
                 name: if several { format!("{}.{}", database.name, table.name) } else { table.name.clone() },
                 rows: table.rows,
             }));
         }
-        (all, databases)
+        Counts { tables, databases, extensions }
     }
 }
 
 fn listed(tables: BTreeMap<TableName, u64>) -> Vec<TableRows> {
-    tables
-        .into_iter()
-        .map(|(name, rows)| TableRows { name: name.shown(), rows })
-        .collect()
+    tables.into_iter().map(|(name, rows)| TableRows { name: name.shown(), rows }).collect()
 }
 
 impl TableName {

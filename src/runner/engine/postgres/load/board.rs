@@ -251,8 +251,7 @@ impl State {
         let begins = spread || members.is_empty();
         let waits = |lane, desk: &Desk| members.contains(&lane) && desk.orders.is_empty();
         let idle = |lane, desk: &Desk| begins && !members.contains(&lane) && desk.is_idle();
-        let room =
-            |lane, desk: &Desk| (members.is_empty() || members.contains(&lane)) && desk.has_room();
+        let room = |lane, desk: &Desk| (members.is_empty() || members.contains(&lane)) && desk.has_room();
         match find(&waits).or_else(|| find(&idle)) {
             Some(lane) => Some(Some(lane)),
             None if begins && more => Some(None),

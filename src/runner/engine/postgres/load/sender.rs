@@ -30,7 +30,10 @@ enum Copying {
     /// Its rows are left out.
     LeftOut,
     /// In the dump's own transaction, so on its session.
-    InSeries { table: String, place: Place },
+    InSeries {
+        table: String,
+        place: Place,
+    },
     Spread(Spread),
 }
 
