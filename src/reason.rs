@@ -109,6 +109,9 @@ reasons! {
     RestoresForbidden, Request, false,
         "The connection forbids restores.",
         "Restore to another connection, or set `restores: Allowed` on this one.";
+    HooksForbidden, Request, false,
+        "The manifest brings SQL of its own, and the connection does not allow that.",
+        "Set `allowHooks: true` on the connection, or remove the hooks.";
     NotSupported, Request, false,
         "The manifest asks for something that this version cannot do.",
         "Remove the field that the message names, or use a version that can.";
@@ -235,6 +238,9 @@ reasons! {
     RestoreFailed, Target, false,
         "The database refused a statement of the backup.",
         "The message holds the database's own error and the place in the backup.";
+    HookFailed, Target, false,
+        "SQL of the manifest that runs before the switch failed.",
+        "The message names the hook and its line. Correct it and start a new restore; the old data serve.";
     VerificationFailed, Target, false,
         "What was loaded is not equal to the backup.",
         "Keep the report and look for the cause before you try again; the report says whether the target was touched.";

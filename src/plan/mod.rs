@@ -65,6 +65,9 @@ pub struct RestorePlan {
     /// Queries that must answer true before the switch; all are for the target's one database.
     #[serde(default)]
     pub queries: Vec<Query>,
+    /// SQL that is run in the loaded database before the switch.
+    #[serde(default)]
+    pub hooks: Vec<String>,
     /// Connections that load at the same time; absent: the number of cores, at most 8.
     pub parallelism: Option<u32>,
     /// How long things may take.

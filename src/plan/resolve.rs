@@ -94,6 +94,12 @@ pub fn resolve(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePl
             .iter()
             .map(|query| Query { database: query.database.clone(), sql: query.sql.clone() })
             .collect(),
+        hooks: spec
+            .hooks
+            .iter()
+            .flat_map(|hooks| &hooks.before_switch)
+            .map(|hook| hook.sql.clone())
+            .collect(),
         parallelism: spec.parallelism.and_then(|count| u32::try_from(count).ok()),
         timeouts: Timeouts {
             run: spec.timeout,
@@ -310,9 +316,11 @@ impl<'a> Resolver<'a> {
             let message = "mode Verify loads nothing that could be asked: remove them";
             self.problem(Reason::InvalidSpec, "spec.verification.queries", message);
         }
-        if spec.hooks.as_ref().is_some_and(|hooks| !hooks.before_switch.is_empty()) {
-            let message = "SQL before the switch is not possible yet";
-            self.problem(Reason::NotSupported, "spec.hooks.beforeSwitch", message);
+        if spec.mode == Mode::Verify
+            && spec.hooks.as_ref().is_some_and(|hooks| !hooks.before_switch.is_empty())
+        {
+            let message = "mode Verify loads nothing that SQL could run in: remove them";
+            self.problem(Reason::InvalidSpec, "spec.hooks.beforeSwitch", message);
         }
     }
 

@@ -217,6 +217,11 @@ fn what_cannot_be_done_is_refused_by_name() {
             Reason::EngineMismatch,
             "spec.backup.format",
         ),
+        (
+            pg("{from: a}", ", hooks: {beforeSwitch: [{database: a, sql: b}]}"),
+            Reason::HooksForbidden,
+            "spec.hooks.beforeSwitch",
+        ),
         (app(", sessions: Terminate"), Reason::NotSupported, "spec.sessions"),
         (app(", swap: {objectWindow: Allow}"), Reason::NotSupported, "spec.swap.objectWindow"),
         (
@@ -311,7 +316,6 @@ fn all_problems_are_reported_at_once() {
                 namespace default",
             "ReferenceNotFound: spec.target.connectionRef.name: DatabaseConnection away is not there in namespace \
                 default; there is one in namespace other, but references stay in their own",
-            "NotSupported: spec.hooks.beforeSwitch: SQL before the switch is not possible yet",
             "InvalidSpec: spec.timeout: must be more than 0s",
         ]
     );

@@ -8,7 +8,7 @@ use super::resolve::Resolver;
 use crate::api::connection::Restores;
 use crate::api::restore::Target;
 use crate::api::restore::spec::ObjectWindow;
-use crate::api::{DatabaseRestoreSpec, Engine};
+use crate::api::{DatabaseConnectionSpec, DatabaseRestoreSpec, Engine};
 use crate::reason::Reason;
 
 impl Resolver<'_> {
@@ -36,6 +36,25 @@ impl Resolver<'_> {
             }
         };
         Some(TargetPlan { connection: name.clone(), settings, databases })
+    }
+
+    /// SQL of the manifest that changes what was loaded: the connection must allow it.
+    fn check_hooks(
+        &mut self,
+        (name, connection): (&str, &DatabaseConnectionSpec),
+        spec: &DatabaseRestoreSpec,
+        database: &str,
+    ) {
+        let hooks = spec.hooks.as_ref().map_or(&[][..], |hooks| &hooks.before_switch);
+        if !hooks.is_empty() && !connection.allow_hooks {
+            let message = format!("DatabaseConnection {name} does not have allowHooks: true");
+            self.problem(Reason::HooksForbidden, "spec.hooks.beforeSwitch", message);
+        }
+        for (index, hook) in hooks.iter().enumerate().filter(|(_, hook)| hook.database != database) {
+            let field = format!("spec.hooks.beforeSwitch[{index}].database");
+            let message = format!("{} is not the target, {database}", hook.database);
+            self.problem(Reason::InvalidSpec, field, message);
+        }
     }
 
     /// A run restores one database: every query is for that one.

@@ -27,6 +27,7 @@ impl Resolver<'_> {
         let server = self.server(name, connection, POSTGRES_PORT, POSTGRES_MAINTENANCE);
         let row = self.one_row(target)?;
         self.check_queries(spec, &row.to);
+        self.check_hooks((name, connection), spec, &row.to);
         let server = server?;
         self.check_postgres_name(&row.to, &server.maintenance_database);
         Some((EngineSettings::Postgres(Box::new(server)), vec![row]))

@@ -29,6 +29,10 @@ impl Resolver<'_> {
         self.check_sqlite(spec);
         let (databases, path) = self.sqlite_mapping(target, sqlite)?;
         self.check_queries(spec, &path);
+        if spec.hooks.as_ref().is_some_and(|hooks| !hooks.before_switch.is_empty()) {
+            let message = "SQL before the switch is not possible for SQLite yet";
+            self.problem(Reason::NotSupported, "spec.hooks.beforeSwitch", message);
+        }
         let id = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok());
         let settings = SqliteTarget {
             claim_name: sqlite.claim_name.clone(),

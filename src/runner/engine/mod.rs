@@ -168,6 +168,10 @@ pub trait Engine: Send {
     /// fault's message goes on from "query 1 of the manifest".
     fn query(&mut self, sql: &str) -> Result<()>;
 
+    /// Runs statements of the manifest in the loaded database, after it was verified; gives back how many.
+    /// The fault's message goes on from "hook 1 of the manifest".
+    fn hook(&mut self, sql: &str) -> Result<u64>;
+
     /// Leaves the verified load beside the target under a name that no other run removes; gives back
     /// the name, in which a digest of the load stands.
     fn hold(&mut self) -> Result<String>;

@@ -104,6 +104,7 @@ fn postgres_settings(
         counts_rows: plan.rows == Rows::Exact,
         analyzes: plan.statistics == Statistics::Analyze,
         lanes: plan.parallelism.and_then(|lanes| usize::try_from(lanes).ok()).unwrap_or_else(default_lanes),
+        has_hooks: !plan.hooks.is_empty(),
         statement_timeout: plan.timeouts.statement.map(crate::plan::Duration::get),
     })
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::consent::{self, Consent};
-use super::told::{failure, plan_token, unanswered};
+use super::told::{failure, of_hook, plan_token, unanswered};
 use super::{Question, Run, open};
 use crate::plan::{Mode, Pinned};
 use crate::reason::Reason;
@@ -127,7 +127,8 @@ impl Run<'_, '_> {
         self.engine()?.load(entry, &mut *dump)
     }
 
-    /// Compares what was loaded with the backup, and asks what the manifest wants to have asked.
+    /// Compares what was loaded with the backup, asks what the manifest wants to have asked, and runs its
+    /// hooks.
     pub(super) fn verify(&mut self, entry: &DatabaseEntry) -> Result<()> {
         let mut verified = self.engine()?.verify(entry)?;
         for (number, query) in self.plan.queries.iter().enumerate() {
@@ -136,6 +137,14 @@ impl Run<'_, '_> {
         let queries = self.plan.queries.len() as u64;
         if queries > 0 {
             verified.checks.push(format!("{} answered true", counted(queries, "query")));
+        }
+        for (number, sql) in self.plan.hooks.iter().enumerate() {
+            let run = self.engine()?.hook(sql).map_err(|fault| of_hook(number + 1, fault))?;
+            verified.checks.push(format!(
+                "hook {} run after that: {}",
+                number + 1,
+                counted(run, "statement")
+            ));
         }
         self.record_verified(entry.facts.tables.as_deref().unwrap_or_default(), verified);
         if let Some(verification) = &mut self.report.verification {

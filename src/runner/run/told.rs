@@ -66,6 +66,11 @@ pub(super) fn no_database() -> Fault {
     Fault::new(Stage::Inspect, Reason::DatabaseNotInBackup, "there is no database in the backup")
 }
 
+/// The fault of a hook of the manifest.
+pub(super) fn of_hook(number: usize, fault: Fault) -> Fault {
+    Fault { message: format!("hook {number} of the manifest, {}", fault.message), ..fault }
+}
+
 /// The fault for a query of the manifest that did not answer true.
 pub(super) fn unanswered(number: usize, fault: Fault) -> Fault {
     Fault { message: format!("query {number} of the manifest {}", fault.message), ..fault }

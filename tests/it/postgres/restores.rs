@@ -75,6 +75,7 @@ pub(super) fn settings_at(port: u16, ca: Option<Vec<u8>>, user: &str, database: 
         counts_rows: true,
         analyzes: true,
         lanes: 2,
+        has_hooks: false,
         statement_timeout: None,
     }
 }
@@ -509,6 +510,42 @@ fn extensions_that_are_missing_or_closed_are_told_before_anything_is_made() {
     let closed = Backup::script("CREATE EXTENSION IF NOT EXISTS pageinspect WITH SCHEMA public;\n");
     let done = restore(settings(server, PLAIN, &prepared), &closed).unwrap();
     assert_eq!(done.action, Action::Create);
+}
+
+#[test]
+fn hooks_change_what_was_loaded_before_anybody_sees_it() {
+    let server = postgres(15);
+    let target = fresh("masked");
+    let backup = Backup::script(
+        "CREATE TABLE public.person (name text);\nCOPY public.person (name) FROM stdin;\nAda\nGrace\n\\.\n",
+    );
+    let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
+    engine.survey().unwrap();
+    engine.preflight(&backup.entry).unwrap();
+    engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
+    engine.verify(&backup.entry).unwrap();
+    let masking = "UPDATE person SET name = 'Person; ' || length(name);\n-- the rest\nDELETE FROM person WHERE name LIKE '%3' -- and no semicolon";
+    assert_eq!(engine.hook(masking).unwrap(), 2);
+    for (sql, says) in [
+        ("SELECT 1;\nSELECT nothing FROM person;", "line 2: the statement was refused"),
+        ("SELECT 'open", "line 1"),
+        ("\\connect postgres", "line 1"),
+        ("COPY person FROM stdin;\n", "line 1: COPY from the script is not possible"),
+    ] {
+        let fault = engine.hook(sql).unwrap_err();
+        assert_eq!(fault.reason, Reason::HookFailed, "{sql}: {}", fault.full_message());
+        assert!(fault.message.contains(says) && !fault.message.contains("dump"), "{}", fault.full_message());
+    }
+    engine.switch().unwrap();
+    assert_eq!(engine.discard(), Vec::<String>::new());
+    assert_eq!(server.sql(&target, "select name from person"), "Person; 5");
+    // In place everybody would see the rows before.
+    let place = fresh("maskedinplace");
+    server.sql("postgres", &format!("create database {place} owner {PLAIN}"));
+    let mut hooked = settings(server, PLAIN, &place);
+    hooked.has_hooks = true;
+    let fault = refused(hooked, &backup);
+    assert_eq!(fault.reason, Reason::SwapNotPossible, "{}", fault.full_message());
 }
 
 #[test]

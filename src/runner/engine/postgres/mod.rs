@@ -15,6 +15,7 @@ mod discard;
 pub mod encoding;
 mod extensions;
 mod held;
+mod hook;
 mod in_order;
 mod load;
 mod meta;
@@ -177,6 +178,13 @@ impl Engine for Postgres {
             return Err(out_of_order("the loaded database was not verified"));
         }
         query::ask(&self.settings, &self.shadow(), sql, &self.context.cancel)
+    }
+
+    fn hook(&mut self, sql: &str) -> Result<u64> {
+        if self.verified.is_none() {
+            return Err(out_of_order("the loaded database was not verified"));
+        }
+        hook::run(&self.settings, &self.shadow(), sql, &self.context.cancel)
     }
 
     fn hold(&mut self) -> Result<String> {

@@ -26,6 +26,7 @@ pub(super) fn check(
     check_rights(settings, server, seen)?;
     notes.extend(extensions::check(settings, server, seen, &incoming.facts.extensions)?);
     if seen.is_in_place() {
+        refuse_hooks(settings)?;
         notes.push(format!(
             "{} may not create databases, so the empty {} is loaded in place: a failed load leaves a part of it there",
             settings.administrator(),
@@ -60,6 +61,19 @@ fn refuse_several(incoming: &DatabaseEntry) -> Result<()> {
         }
     };
     Err(Fault::new(Stage::Preflight, Reason::NotSupported, message))
+}
+
+/// SQL before the switch needs one: in a database that is loaded in place everybody sees the rows before it.
+fn refuse_hooks(settings: &PostgresTarget) -> Result<()> {
+    if !settings.has_hooks {
+        return Ok(());
+    }
+    let message = format!(
+        "hooks.beforeSwitch needs a database beside {}, which {} may not create",
+        settings.database,
+        settings.administrator()
+    );
+    Err(Fault::new(Stage::Preflight, Reason::SwapNotPossible, message))
 }
 
 /// The version guard: by release series, not by patch level.

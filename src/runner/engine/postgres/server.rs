@@ -54,6 +54,8 @@ pub struct PostgresTarget {
     /// Connections that load side by side, at most; beside them are one for what goes in order, and one
     /// that holds the lock.
     pub lanes: usize,
+    /// SQL of the manifest changes what was loaded, which nobody may see before.
+    pub has_hooks: bool,
     /// Longest time of a single statement.
     pub statement_timeout: Option<Duration>,
 }

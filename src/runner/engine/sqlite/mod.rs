@@ -245,6 +245,11 @@ impl Engine for Sqlite {
         query::ask(&self.shadow()?, sql, &self.context)
     }
 
+    fn hook(&mut self, _: &str) -> Result<u64> {
+        let message = "SQL before the switch is not possible for SQLite yet";
+        Err(Fault::new(Stage::Verify, Reason::NotSupported, message))
+    }
+
     fn hold(&mut self) -> Result<String> {
         if self.verified.is_none() || self.taken.is_some() {
             return Err(out_of_order("the loaded database was not verified"));
