@@ -1,7 +1,7 @@
 //! Recognises a dump by its content, then by what the sidecar says.
 
-use crate::runner::format::tar;
 use crate::runner::inventory::{DumpFormat, SourceEngine};
+use crate::runner::tar;
 
 /// Bytes of the head that [`content`] wants to see.
 pub const HEAD_BYTES: usize = 4096;

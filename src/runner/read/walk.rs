@@ -7,11 +7,11 @@ use crate::runner::engine::{self, Scanner};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::format::dbackup::manifest::{self, ListedDatabase, Manifest};
 use crate::runner::format::detect::{self, Content};
-use crate::runner::format::tar::{Kind, Member, TarReader};
 use crate::runner::format::text::TextScanner;
 use crate::runner::inventory::{DatabaseEntry, DumpFacts, DumpFormat, SourceEngine};
 use crate::runner::meter::{Hasher, Sha256};
 use crate::runner::pipe::{BUFFER_BYTES, Peek};
+use crate::runner::tar::{Kind, Member, TarReader};
 
 /// Most databases in one TAR.
 const MAX_DATABASES: usize = 10_000;
