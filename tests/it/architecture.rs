@@ -40,7 +40,7 @@ const RUNNER: &[Row] = &[
     ("cipher", &["fault", "pipe"]),
     ("codec", &["fault"]),
     ("tar", &["fault"]),
-    ("engine", &["cancel", "codec", "fault", "inventory", "journal", "pipe", "progress"]),
+    ("engine", &["cancel", "codec", "fault", "inventory", "journal", "pipe", "progress", "tar"]),
     ("format", &["cipher", "codec", "engine", "fault", "inventory", "tar"]),
     ("keys", &["cipher"]),
     ("keyring", &["cipher", "fault", "keys"]),

@@ -38,7 +38,7 @@ fn read(bytes: &[u8], step: usize) -> (Vec<String>, Result<(), Fault>) {
     };
     let mut reader = ArchiveReader::default();
     let fed = bytes.chunks(step.max(1)).try_for_each(|piece| reader.feed(piece, &mut take));
-    let outcome = fed.and_then(|()| reader.finish());
+    let outcome = fed.and_then(|()| reader.finish(&mut take));
     (seen, outcome)
 }
 
@@ -292,7 +292,7 @@ proptest! {
                 Ok(())
             }).unwrap();
         }
-        reader.finish().unwrap();
+        reader.finish(&mut |_| Ok(())).unwrap();
         prop_assert_eq!(seen, text.into_bytes());
         prop_assert_eq!(large, object);
         prop_assert_eq!(count, rows.len() as u64);

@@ -146,7 +146,7 @@ impl Archive {
         let (kind, offset) = match entry.place {
             Place::Unknown => (1, 0),
             Place::At(offset) => (2, offset),
-            Place::NoData => (3, 0),
+            Place::NoData | Place::File => (3, 0),
         };
         all.push(kind);
         all.extend_from_slice(&offset.to_le_bytes());
@@ -195,6 +195,11 @@ impl Archive {
                 encoder.finish().unwrap()
             }
             BlockCodec::Zstd => zstd::encode_all(data, 3).unwrap(),
+            BlockCodec::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn load(
 ) -> Result<Loaded> {
     let mut dump = Told { inner: dump, context };
     match incoming.format {
-        DumpFormat::PostgresArchive => archive::load(&mut sender, &mut dump)?,
+        DumpFormat::PostgresArchive => archive::load(&mut sender, incoming, &mut dump)?,
         _ => script::load(&mut sender, &mut dump)?,
     }
     sender.finish()
