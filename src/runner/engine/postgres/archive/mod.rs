@@ -26,5 +26,7 @@ mod toc;
 #[path = "build_tests.rs"]
 pub(super) mod build;
 #[cfg(test)]
+mod files_tests;
+#[cfg(test)]
 #[path = "archive_tests.rs"]
 mod tests;
