@@ -140,4 +140,39 @@ mod tests {
             assert_eq!(content(head, *engine), *expected, "{:?}", String::from_utf8_lossy(head));
         }
     }
+
+    #[test]
+    fn a_tar_is_an_archive_of_pg_dump_by_the_name_of_its_first_file() {
+        let tar = |names: &[&str]| {
+            let mut builder = ::tar::Builder::new(Vec::new());
+            for name in names {
+                let mut header = ::tar::Header::new_gnu();
+                if name.ends_with('/') {
+                    header.set_entry_type(::tar::EntryType::Directory);
+                }
+                header.set_size(0);
+                builder.append_data(&mut header, name, &b""[..]).unwrap();
+            }
+            let mut head = builder.into_inner().unwrap();
+            head.truncate(HEAD_BYTES);
+            head
+        };
+        let long = format!("{}/toc.dat", "folder".repeat(30));
+        let postgres = Content::Dump(DumpFormat::PostgresArchive);
+        for (names, expected) in [
+            (&["toc.dat", "12.dat"][..], postgres),
+            (&["./", "./12.dat.gz", "./toc.dat"], postgres),
+            (&["a/", "a/b/", "a/b/blob_7.dat.zst"], postgres),
+            (&[long.as_str()], postgres),
+            (&["manifest.json", "toc.dat"], Content::Tar),
+            (&["shop_2026-11-22.bak"], Content::Tar),
+            (&["metadata", "toc.dat"], Content::Tar),
+            (&["toc.dat/"], Content::Tar),
+            (&[], Content::Unknown),
+        ] {
+            assert_eq!(content(&tar(names), None), expected, "{names:?}");
+            // The sidecar has no say where the content has one.
+            assert_eq!(content(&tar(names), Some(SourceEngine::MongoDB)), expected, "{names:?}");
+        }
+    }
 }

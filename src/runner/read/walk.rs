@@ -434,4 +434,23 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn files_of_pg_dump_within_another_archive_are_read_where_their_contents_come_first() {
+        for (fixture, expected) in [
+            ("18.tar", Ok(vec![8])),
+            ("18-dir.tar", Ok(vec![8])),
+            ("16-dir.tar", Err(Reason::UnsupportedFormat)),
+        ] {
+            let path = format!("{}/tests/fixtures/postgres/{fixture}", env!("CARGO_MANIFEST_DIR"));
+            let dump = std::fs::read(path).unwrap();
+            let list = format!(r#"{{"name":"a","filename":"a.dump","size":{}}}"#, dump.len());
+            let backup = tar_of(&[("manifest.json", &manifest_for(&list)), ("a.dump", &dump)]);
+            let found = walk(&backup[..], &Known::default()).map_err(|fault| fault.reason);
+            let tables =
+                |(database, _): &(DatabaseEntry, _)| database.facts.tables.as_ref().map_or(0, Vec::len);
+            let found = found.map(|walked| walked.databases.iter().map(tables).collect::<Vec<_>>());
+            assert_eq!(found, expected, "{fixture}");
+        }
+    }
 }

@@ -138,15 +138,15 @@ impl Archive {
                     files.push((format!("{}.dat{ending}", entry.dump_id), self.compressed(data)));
                 }
                 Some(Data::Objects(objects)) => {
-                    let mut list = String::new();
+                    let mut list = Vec::new();
                     for (oid, data) in objects {
                         // So does pg_dump with LZ4.
                         let empty = data.is_empty() && self.codec == BlockCodec::Lz4;
                         let stored = if empty { Vec::new() } else { self.compressed(data) };
                         files.push((format!("blob_{oid}.dat{ending}"), stored));
-                        list.push_str(&format!("{oid} blob_{oid}.dat\n"));
+                        writeln!(list, "{oid} blob_{oid}.dat").unwrap();
                     }
-                    files.push((self.file(entry), list.into_bytes()));
+                    files.push((self.file(entry), list));
                 }
             }
         }

@@ -109,95 +109,114 @@ fn an_archive_cut_anywhere_is_truncated() {
     }
 }
 
-#[test]
-fn files_that_contradict_each_other_are_faults_that_name_them() {
-    use Reason::{CorruptBackup, Truncated, UnsafeContent, UnsupportedFormat};
-    let good = || sample(16, BlockCodec::Gzip).files();
-    let add = |name: &str, content: &[u8]| {
-        let mut files = good();
-        files.push((name.to_owned(), content.to_vec()));
-        files
-    };
-    let without = |name: &str| good().into_iter().filter(|(other, _)| other != name).collect::<Files>();
-    let change = |name: &str, to: &dyn Fn(&mut Vec<u8>)| {
-        let mut files = good();
-        to(&mut files.iter_mut().find(|(other, _)| other == name).unwrap().1);
-        files
-    };
-    let hostile = |length: usize, name: &[u8]| {
-        change("toc.dat", &|toc| {
-            let from = [&[0, 5, 0, 0, 0][..], b"3.dat"].concat();
-            let at = memchr::memmem::find(toc, &from).unwrap();
-            let count = [0, u8::try_from(length).unwrap(), 0, 0, 0];
-            toc.splice(at..at + from.len(), [&count[..], name].concat());
-        })
-    };
-    let cases: &[(Files, Reason, &str)] = &[
-        (without("3.dat.gz"), CorruptBackup, "no file with the data of TABLE DATA public.a"),
-        (without("blob_900.dat.gz"), CorruptBackup, "no file with large object 900"),
-        (without("blobs_5.toc"), CorruptBackup, "no file with the data of BLOBS public.BLOBS"),
-        (without("toc.dat"), CorruptBackup, "it has no toc.dat"),
-        (add("toc.dat", b""), CorruptBackup, "it has toc.dat twice"),
-        (add("3.dat", b"\\.\n"), CorruptBackup, "it has data for TABLE DATA public.a twice"),
-        (add("3.dat.gz", b""), CorruptBackup, "it has data for TABLE DATA public.a twice"),
-        (add("blob_900.dat", b"x"), CorruptBackup, "it has large object 900 twice"),
-        (add("blob_901.dat", b"x"), CorruptBackup, "no list of it names large object 901"),
-        (add("blobs.toc", b""), CorruptBackup, "it has data for BLOBS public.BLOBS twice"),
-        (add("blobs_3.toc", b""), CorruptBackup, "lists no data for \"blobs_3.toc\""),
-        (add("99.dat", b"x"), CorruptBackup, "lists no data for \"99.dat\""),
-        (add("2.dat", b"x"), CorruptBackup, "lists no data for \"2.dat\""),
-        (add("5.dat", b"x"), CorruptBackup, "lists no data for \"5.dat\""),
-        (add("README", b"x"), CorruptBackup, "\"README\" in it is no file that pg_dump writes"),
-        (add("03.dat", b"x"), CorruptBackup, "\"03.dat\" in it is no file"),
-        (add("+3.dat", b"x"), CorruptBackup, "\"+3.dat\" in it is no file"),
-        (add("9.dat.bz2", b"x"), CorruptBackup, "\"9.dat.bz2\" in it is no file"),
-        (add("4294967296.dat", b"x"), CorruptBackup, "\"4294967296.dat\" in it is no file"),
-        (add("other/99.dat", b"x"), CorruptBackup, "several folders, \"other/99.dat\""),
-        (add("../99.dat", b"x"), UnsafeContent, "\"../99.dat\", which would lie outside"),
-        (add("a/../99.dat", b"x"), UnsafeContent, "which would lie outside"),
-        (add("/99.dat", b"x"), UnsafeContent, "which would lie outside"),
-        (add("..\\99.dat", b"x"), UnsafeContent, "which would lie outside"),
-        (add("../", b""), UnsafeContent, "which would lie outside"),
-        (
-            change("3.dat.gz", &|data| data.truncate(data.len() - 3)),
-            Truncated,
-            "in the data of TABLE DATA public.a",
-        ),
-        (change("3.dat.gz", &Vec::clear), CorruptBackup, "without their end mark"),
-        (change("3.dat.gz", &|data| data[12] ^= 1), CorruptBackup, "in the data of TABLE DATA public.a"),
-        (change("3.dat.gz", &|data| data.push(1)), CorruptBackup, "goes on behind its end"),
-        (change("blob_900.dat.gz", &|data| data.truncate(9)), Truncated, "in large object 900"),
-        (change("blobs_5.toc", &|list| list.truncate(4)), CorruptBackup, "ends within a line"),
-        (
-            change("blobs_5.toc", &|list| list.extend(b"7 blob_7.dat\n")),
-            CorruptBackup,
-            "lists large object 7 twice",
-        ),
-        (
-            change("blobs_5.toc", &|list| list.extend(b"8 blob_9.dat\n")),
-            CorruptBackup,
-            "has the line \"8 blob_9.dat\"",
-        ),
-        (
-            change("blobs_5.toc", &|list| list.extend(b"8 ../../x\n")),
-            CorruptBackup,
-            "has the line \"8 ../../x\"",
-        ),
-        (change("blobs_5.toc", &|list| list.extend([b'9'; 70])), CorruptBackup, "is too long"),
-        (change("toc.dat", &|toc| toc.truncate(toc.len() - 1)), Truncated, "before its contents do"),
-        (change("toc.dat", &|toc| toc.truncate(30)), Truncated, "inside its header"),
-        (change("toc.dat", &|toc| toc.push(0)), CorruptBackup, "something follows the contents"),
-        (change("toc.dat", &|toc| toc[10] = 1), CorruptBackup, ""),
-        (change("toc.dat", &|toc| toc[10] = 7), UnsupportedFormat, "of format 7"),
-        (change("toc.dat", &|toc| toc[6] = 17), UnsupportedFormat, "newer than this program knows"),
-        (hostile(5, b"4.dat"), CorruptBackup, "in a file \"4.dat\", as no pg_dump does"),
-        (hostile(11, b"../etc/evil"), UnsafeContent, "in a file \"../etc/evil\""),
-    ];
+/// What is wrong, the reason, and what the fault says.
+type Case<'a> = (Files, Reason, &'a str);
+
+fn good() -> Files {
+    sample(16, BlockCodec::Gzip).files()
+}
+
+fn add(name: &str, content: &[u8]) -> Files {
+    let mut files = good();
+    files.push((name.to_owned(), content.to_vec()));
+    files
+}
+
+fn without(name: &str) -> Files {
+    good().into_iter().filter(|(other, _)| other != name).collect()
+}
+
+fn change(name: &str, to: &dyn Fn(&mut Vec<u8>)) -> Files {
+    let mut files = good();
+    to(&mut files.iter_mut().find(|(other, _)| other == name).unwrap().1);
+    files
+}
+
+/// Another name for `3.dat` in the table of contents.
+fn renamed(name: &[u8]) -> Files {
+    change("toc.dat", &|toc| {
+        let from = [&[0, 5, 0, 0, 0][..], b"3.dat"].concat();
+        let at = memchr::memmem::find(toc, &from).unwrap();
+        let count = [0, u8::try_from(name.len()).unwrap(), 0, 0, 0];
+        toc.splice(at..at + from.len(), [&count[..], name].concat());
+    })
+}
+
+fn check(cases: &[Case<'_>]) {
     for (number, (files, reason, says)) in cases.iter().enumerate() {
         let fault = refused(files);
         assert_eq!(fault.reason, *reason, "case {number}: {}", fault.message);
         assert!(fault.message.contains(says), "case {number}: {}", fault.message);
     }
+}
+
+#[test]
+fn a_file_that_is_missing_or_there_twice_is_named() {
+    let wrong = |files, says| (files, Reason::CorruptBackup, says);
+    check(&[
+        wrong(without("3.dat.gz"), "no file with the data of TABLE DATA public.a"),
+        wrong(without("blob_900.dat.gz"), "no file with large object 900"),
+        wrong(without("blobs_5.toc"), "no file with the data of BLOBS public.BLOBS"),
+        wrong(without("toc.dat"), "it has no toc.dat"),
+        wrong(add("toc.dat", b""), "it has toc.dat twice"),
+        wrong(add("3.dat", b"\\.\n"), "it has data for TABLE DATA public.a twice"),
+        wrong(add("3.dat.gz", b""), "it has data for TABLE DATA public.a twice"),
+        wrong(add("blob_900.dat", b"x"), "it has large object 900 twice"),
+        wrong(add("blobs.toc", b""), "it has data for BLOBS public.BLOBS twice"),
+    ]);
+}
+
+#[test]
+fn a_file_that_the_contents_do_not_name_is_refused() {
+    let wrong = |name, says| (add(name, b"x"), Reason::CorruptBackup, says);
+    let hostile = |name, says| (add(name, b"x"), Reason::UnsafeContent, says);
+    check(&[
+        wrong("blob_901.dat", "no list of it names large object 901"),
+        wrong("blobs_3.toc", "lists no data for \"blobs_3.toc\""),
+        wrong("99.dat", "lists no data for \"99.dat\""),
+        wrong("2.dat", "lists no data for \"2.dat\""),
+        wrong("5.dat", "lists no data for \"5.dat\""),
+        wrong("README", "\"README\" in it is no file that pg_dump writes"),
+        wrong("03.dat", "\"03.dat\" in it is no file"),
+        wrong("+3.dat", "\"+3.dat\" in it is no file"),
+        wrong("9.dat.bz2", "\"9.dat.bz2\" in it is no file"),
+        wrong("4294967296.dat", "\"4294967296.dat\" in it is no file"),
+        wrong("other/99.dat", "several folders, \"other/99.dat\""),
+        hostile("../99.dat", "\"../99.dat\", which would lie outside"),
+        hostile("a/../99.dat", "which would lie outside"),
+        hostile("/99.dat", "which would lie outside"),
+        hostile("..\\99.dat", "which would lie outside"),
+        (add("../", b""), Reason::UnsafeContent, "which would lie outside"),
+        (renamed(b"4.dat"), Reason::CorruptBackup, "in a file \"4.dat\", as no pg_dump does"),
+        (renamed(b"../etc/evil"), Reason::UnsafeContent, "in a file \"../etc/evil\""),
+    ]);
+}
+
+#[test]
+fn a_file_whose_content_is_wrong_is_named() {
+    use Reason::{CorruptBackup, Truncated, UnsupportedFormat};
+    let table = |to: &dyn Fn(&mut Vec<u8>)| change("3.dat.gz", to);
+    let list = |to: &dyn Fn(&mut Vec<u8>)| change("blobs_5.toc", to);
+    let toc = |to: &dyn Fn(&mut Vec<u8>)| change("toc.dat", to);
+    check(&[
+        (table(&|data| data.truncate(data.len() - 3)), Truncated, "in the data of TABLE DATA public.a"),
+        (table(&Vec::clear), CorruptBackup, "without their end mark"),
+        (table(&|data| data[12] ^= 1), CorruptBackup, "in the data of TABLE DATA public.a"),
+        (table(&|data| data.push(1)), CorruptBackup, "goes on behind its end"),
+        (change("blob_900.dat.gz", &|data| data.truncate(9)), Truncated, "in large object 900"),
+        (list(&|list| list.truncate(4)), CorruptBackup, "ends within a line"),
+        (list(&|list| list.extend(b"7 blob_7.dat\n")), CorruptBackup, "lists large object 7 twice"),
+        (list(&|list| list.extend(b"8 blob_9.dat\n")), CorruptBackup, "has the line \"8 blob_9.dat\""),
+        (list(&|list| list.extend(b"8 ../../x\n")), CorruptBackup, "has the line \"8 ../../x\""),
+        (list(&|list| list.extend([b'9'; 70])), CorruptBackup, "is too long"),
+        (toc(&|toc| toc.truncate(toc.len() - 1)), Truncated, "before its contents do"),
+        (toc(&|toc| toc.truncate(30)), Truncated, "inside its header"),
+        (toc(&|toc| toc.push(0)), CorruptBackup, "something follows the contents"),
+        // Read as a custom archive's, its entries are others.
+        (toc(&|toc| toc[10] = 1), CorruptBackup, "the archive is damaged"),
+        (toc(&|toc| toc[10] = 7), UnsupportedFormat, "of format 7"),
+        (toc(&|toc| toc[6] = 17), UnsupportedFormat, "newer than this program knows"),
+    ]);
 }
 
 #[test]

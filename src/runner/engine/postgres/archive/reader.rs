@@ -40,7 +40,7 @@ pub enum Event<'a> {
 /// The formats.
 #[derive(Debug)]
 enum Inner {
-    Custom(CustomReader),
+    Custom(Box<CustomReader>),
     Files(Box<FilesReader>),
 }
 
@@ -98,7 +98,7 @@ impl ArchiveReader {
 
     fn recognise(&self) -> Result<Option<Inner>> {
         if self.head.starts_with(MAGIC) {
-            Ok(Some(Inner::Custom(CustomReader::default())))
+            Ok(Some(Inner::Custom(Box::default())))
         } else if MAGIC.starts_with(&self.head) || self.head.len() < tar::BLOCK {
             Ok(None)
         } else if tar::is_tar(&self.head) {
