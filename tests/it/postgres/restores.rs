@@ -49,7 +49,7 @@ fn access(user: &str) -> Access {
     Access { user: user.to_owned(), password: Secret::new(PASSWORD.to_owned()) }
 }
 
-fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
+pub(super) fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
     let tls = Tls {
         mode: if server.ca.is_some() { TlsMode::VerifyFull } else { TlsMode::Disable },
         ca_pem: server.ca.clone(),
@@ -116,12 +116,12 @@ fn databases(server: &Postgres, start: &str) -> Vec<String> {
 }
 
 /// A name that no other test uses, in a server that all share.
-fn fresh(test: &str) -> String {
+pub(super) fn fresh(test: &str) -> String {
     format!("{test}_{}", std::process::id())
 }
 
 /// The source of the fixtures, made anew on a server.
-fn source(server: &Postgres) -> String {
+pub(super) fn source(server: &Postgres) -> String {
     let database = server.database();
     let schema = std::fs::read_to_string(crate::support::fixtures().join("postgres/schema.sql")).unwrap();
     server.sql(&database, &schema);
@@ -160,7 +160,7 @@ fn what_arrives_is_what_was_dumped_in_every_form_that_pg_dump_writes() {
 }
 
 /// Lines that stand in one text only.
-fn difference(expected: &str, found: &str) -> String {
+pub(super) fn difference(expected: &str, found: &str) -> String {
     let lines = |from: &str, other: &str, mark: char| {
         let only = from.lines().filter(|line| !other.contains(line)).take(20);
         only.map(|line| format!("{mark} {line}\n")).collect::<String>()
