@@ -119,7 +119,7 @@ if command -v zstd >/dev/null; then
     whole 06 "$scratch/dump.zst" /dev/null /dev/null "$corpus/examine/dump-zstd"
 fi
 
-for dump in "$fixtures"/postgres/*.dump; do
+for dump in "$fixtures"/postgres/*.dump "$fixtures"/postgres/*.tar; do
     with_byte 3f "$dump" "$corpus/postgres_archive/$(basename "$dump")"
 done
 for dump in "$fixtures"/postgres/*.sql; do

@@ -1,4 +1,5 @@
-//! Archives of PostgreSQL: the inventory is the same however the bytes are cut.
+//! Archives of PostgreSQL, files of pg_dump in a TAR among them: the inventory is the same however the
+//! bytes are cut, with a second reading where the table of contents comes late.
 #![no_main]
 
 mod support;
@@ -10,7 +11,15 @@ use reinstate::runner::engine::postgres::ArchiveScanner;
 use reinstate::runner::inventory::DumpFacts;
 
 fn scan(data: &[u8], step: usize) -> Result<DumpFacts, Reason> {
-    let mut scanner = Box::new(ArchiveScanner::default());
+    let facts = read(ArchiveScanner::default(), data, step)?;
+    match facts.late_contents.clone() {
+        Some(contents) => read(ArchiveScanner::with_contents(contents), data, step),
+        None => Ok(facts),
+    }
+}
+
+fn read(scanner: ArchiveScanner, data: &[u8], step: usize) -> Result<DumpFacts, Reason> {
+    let mut scanner = Box::new(scanner);
     for part in data.chunks(step) {
         scanner.feed(part).map_err(support::checked)?;
     }

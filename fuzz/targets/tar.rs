@@ -7,7 +7,7 @@ use std::io::Read;
 
 use libfuzzer_sys::fuzz_target;
 use reinstate::reason::Reason;
-use reinstate::runner::format::tar::{Member, TarReader, is_tar};
+use reinstate::runner::tar::{Member, TarReader, is_tar};
 
 type Seen = (Vec<(Member, Vec<u8>)>, Result<(), Reason>);
 

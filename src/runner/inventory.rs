@@ -1,5 +1,7 @@
 //! What pass 1 learned of a backup: proven facts only, the input of preflight, load and verify.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// Formats of one database's dump, named as in `spec.backup.format`.
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum DumpFormat {
     /// Plain SQL of `pg_dump` or `pg_dumpall`.
     PostgresPlain,
-    /// `PGDMP` custom archive, or `pg_dump`'s tar format.
+    /// `PGDMP` custom archive, `pg_dump`'s tar format, or its directory format in a TAR.
     PostgresArchive,
     /// SQL of `mysqldump` or `mariadb-dump`.
     MySQLDump,
@@ -86,6 +88,9 @@ pub struct DumpFacts {
     pub page_size: Option<u32>,
     /// What in the format is newer than this program knows; a matter of the version guard.
     pub newer_format: Option<String>,
+    /// The table of contents of an archive in which it stands behind data, so that whoever reads again
+    /// has it in advance. A reading without it cannot count rows.
+    pub late_contents: Option<Arc<[u8]>>,
     /// Things a person should know.
     pub warnings: Vec<String>,
 }

@@ -20,3 +20,4 @@ pub mod read;
 pub mod run;
 pub mod select;
 pub mod source;
+pub mod tar;

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use reinstate::runner::engine;
 use reinstate::runner::engine::postgres::archive::entry::Entry;
-use reinstate::runner::engine::postgres::archive::reader::{Event, read_archive};
+use reinstate::runner::engine::postgres::archive::reader::{Event, read_archive, read_archive_with};
 use reinstate::runner::engine::postgres::copy::Rows;
 use reinstate::runner::engine::postgres::script::{Keep, Script, Statement, read_script};
+use reinstate::runner::engine::{self, Scanner};
 use reinstate::runner::fault::Result;
 use reinstate::runner::inventory::{DumpFacts, DumpFormat};
 use reinstate::runner::read::Options;
+use reinstate::runner::tar::is_tar;
 
 use crate::support::{PROFILE_A, PROFILE_B, examine_file, fixtures, ring};
 
@@ -23,12 +24,19 @@ fn folder() -> PathBuf {
     fixtures().join("postgres")
 }
 
+/// Takes the inventory, twice where the contents of an archive come late.
 fn scan(bytes: &[u8], step: usize) -> DumpFacts {
-    let format =
-        if bytes.starts_with(b"PGDMP") { DumpFormat::PostgresArchive } else { DumpFormat::PostgresPlain };
-    let mut scanner = engine::scanner(format).unwrap();
-    bytes.chunks(step).for_each(|piece| scanner.feed(piece).unwrap());
-    scanner.finish().unwrap()
+    let is_archive = bytes.starts_with(b"PGDMP") || is_tar(bytes);
+    let format = if is_archive { DumpFormat::PostgresArchive } else { DumpFormat::PostgresPlain };
+    let all = |mut scanner: Box<dyn Scanner>| {
+        bytes.chunks(step).for_each(|piece| scanner.feed(piece).unwrap());
+        scanner.finish().unwrap()
+    };
+    let facts = all(engine::scanner(format).unwrap());
+    match facts.late_contents.clone() {
+        Some(contents) => all(engine::scanner_again(format, contents).unwrap()),
+        None => facts,
+    }
 }
 
 fn rows(facts: &DumpFacts) -> Vec<(String, u64)> {
@@ -65,6 +73,16 @@ fn every_form_of_dump_of_one_database_has_the_same_tables_and_rows() {
         ("16.dump", "16."),
         ("18.sql", "18."),
         ("18.dump", "18."),
+        ("15.tar", "15."),
+        ("18.tar", "18."),
+        ("18-inserts.tar", "18."),
+        ("15-dir-none.tar", "15."),
+        ("16-dir.tar", "16."),
+        ("18-dir.tar", "18."),
+        ("17-lz4.dump", "17."),
+        ("17-zstd.dump", "17."),
+        ("17-dir-lz4.tar", "17."),
+        ("17-dir-zstd.tar", "17."),
     ] {
         let bytes = dump(name);
         for step in [61, 4096, bytes.len()] {
@@ -143,10 +161,26 @@ fn large_objects_come_whole_and_with_their_numbers() {
     expected.insert(900_001_u32, b"\x00\xff\x5c\x2e".repeat(3000));
     expected.insert(900_002, Vec::new());
     expected.insert(4_000_000_001, b"big oid".to_vec());
-    for name in ["15.dump", "15-z0.dump", "16.dump", "18.dump"] {
+    for name in [
+        "15.dump",
+        "15-z0.dump",
+        "16.dump",
+        "18.dump",
+        "15.tar",
+        "18.tar",
+        "15-dir-none.tar",
+        "16-dir.tar",
+        "18-dir.tar",
+        "17-lz4.dump",
+        "17-dir-lz4.tar",
+        "17-dir-zstd.tar",
+    ] {
         let (mut found, mut made) = (BTreeMap::<u32, Vec<u8>>::new(), Vec::new());
         let mut current = 0;
-        read_archive(&mut &dump(name)[..], &mut |event| {
+        let bytes = dump(name);
+        let contents = scan(&bytes, 1 << 20).late_contents;
+        assert_eq!(contents.is_some(), name.contains("dir") && name != "18-dir.tar", "{name}");
+        read_archive_with(contents, &mut &bytes[..], &mut |event| {
             match event {
                 Event::Contents(_, entries) => {
                     made = entries.iter().filter_map(Entry::large_objects).flatten().collect();

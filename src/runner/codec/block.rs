@@ -19,6 +19,10 @@ const BLOCK_LIMIT_BYTES: u64 = 10 << 40;
 const RATIO_LIMIT: u64 = 10_000;
 /// Decoded bytes below which any ratio is allowed.
 const RATIO_FROM_BYTES: u64 = 1 << 30;
+/// The first byte of a member of gzip.
+const GZIP_BYTE: u8 = 0x1f;
+/// Bits of the window of zlib and gzip: the largest, 32 KiB.
+const WINDOW_BITS: u8 = 15;
 
 /// Compressions of blocks inside dumps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub enum BlockCodec {
     Lz4,
     /// zstd frames, RFC 8878, windows up to 128 MiB.
     Zstd,
+    /// gzip, RFC 1952, any number of members.
+    Gzip,
 }
 
 impl BlockCodec {
@@ -41,12 +47,14 @@ impl BlockCodec {
             Self::Zlib => "zlib",
             Self::Lz4 => "LZ4",
             Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
         }
     }
 }
 
 enum Inner {
     None,
+    /// Of zlib or of one member of gzip.
     Zlib(Decompress),
     Lz4(Box<Lz4Decoder>),
     Zstd(Decoder<'static>),
@@ -82,6 +90,7 @@ impl BlockDecoder {
         let inner = match codec {
             BlockCodec::None => Inner::None,
             BlockCodec::Zlib => Inner::Zlib(Decompress::new(true)),
+            BlockCodec::Gzip => Inner::Zlib(Decompress::new_gzip(WINDOW_BITS)),
             BlockCodec::Lz4 => Inner::Lz4(Box::default()),
             BlockCodec::Zstd => {
                 let decoder = Decoder::new().and_then(|mut decoder| {
@@ -105,6 +114,10 @@ impl BlockDecoder {
         self.bytes_in += stored.len() as u64;
         let mut rest = stored;
         loop {
+            if self.ended && self.codec == BlockCodec::Gzip && rest.first() == Some(&GZIP_BYTE) {
+                self.inner = Inner::Zlib(Decompress::new_gzip(WINDOW_BITS));
+                self.ended = false;
+            }
             if self.ended {
                 return if rest.is_empty() { Ok(()) } else { Err(self.corrupt("goes on behind its end")) };
             }

@@ -25,6 +25,11 @@ fn encoded(codec: BlockCodec, data: &[u8]) -> Vec<u8> {
         }
         BlockCodec::Lz4 => lz4_frame(data, true, false),
         BlockCodec::Zstd => ::zstd::encode_all(data, 3).unwrap(),
+        BlockCodec::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+            encoder.write_all(data).unwrap();
+            encoder.finish().unwrap()
+        }
     }
 }
 
@@ -42,7 +47,7 @@ fn decoded(codec: BlockCodec, stored: &[u8], step: usize) -> Result<Vec<u8>, Rea
     Ok(plain)
 }
 
-const COMPRESSED: [BlockCodec; 3] = [BlockCodec::Zlib, BlockCodec::Lz4, BlockCodec::Zstd];
+const COMPRESSED: [BlockCodec; 4] = [BlockCodec::Zlib, BlockCodec::Lz4, BlockCodec::Zstd, BlockCodec::Gzip];
 
 fn sample() -> Vec<u8> {
     (0..100_000_u32).flat_map(|i| (i * i / 77).to_le_bytes()).collect()
@@ -50,13 +55,27 @@ fn sample() -> Vec<u8> {
 
 #[test]
 fn every_codec_gives_back_what_was_compressed_however_it_is_cut() {
-    for codec in [BlockCodec::None, BlockCodec::Zlib, BlockCodec::Lz4, BlockCodec::Zstd] {
+    for codec in [&COMPRESSED[..], &[BlockCodec::None]].concat() {
         for data in [Vec::new(), b"x".to_vec(), vec![b'a'; 300_000], sample()] {
             let stored = encoded(codec, &data);
             for step in [97, 4096, 1 << 20] {
                 assert!(decoded(codec, &stored, step) == Ok(data.clone()), "{codec:?} by {step}");
             }
         }
+    }
+}
+
+#[test]
+fn members_of_gzip_are_one_block_and_their_checksums_are_kept() {
+    let stored = [&b"one "[..], b"", b"two"].map(|part| encoded(BlockCodec::Gzip, part)).concat();
+    for step in [1, 7, 1 << 20] {
+        assert_eq!(decoded(BlockCodec::Gzip, &stored, step), Ok(b"one two".to_vec()), "by {step}");
+    }
+    for from_end in 1..=8 {
+        let mut damaged = stored.clone();
+        let at = damaged.len() - from_end;
+        damaged[at] ^= 1;
+        assert_eq!(decoded(BlockCodec::Gzip, &damaged, 5), Err(Reason::CorruptBackup), "{from_end}");
     }
 }
 

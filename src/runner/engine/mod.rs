@@ -8,6 +8,7 @@ pub mod postgres;
 pub mod sqlite;
 
 use std::io::Read;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,15 @@ pub fn scanner(format: DumpFormat) -> Option<Box<dyn Scanner>> {
         | DumpFormat::RedisRdb
         | DumpFormat::FirebirdBackup
         | DumpFormat::Bacpac => None,
+    }
+}
+
+/// The scanner for another reading of a dump whose first one told `contents` as
+/// [`DumpFacts::late_contents`].
+pub fn scanner_again(format: DumpFormat, contents: Arc<[u8]>) -> Option<Box<dyn Scanner>> {
+    match format {
+        DumpFormat::PostgresArchive => Some(Box::new(postgres::ArchiveScanner::with_contents(contents))),
+        _ => scanner(format),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Recognises a dump by its content, then by what the sidecar says.
 
-use crate::runner::format::tar;
+use crate::runner::engine::postgres::archive::names;
 use crate::runner::inventory::{DumpFormat, SourceEngine};
+use crate::runner::tar::{self, Kind, TarReader};
 
 /// Bytes of the head that [`content`] wants to see.
 pub const HEAD_BYTES: usize = 4096;
@@ -9,7 +10,7 @@ pub const HEAD_BYTES: usize = 4096;
 /// What the first bytes of a decoded stream are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A TAR, whose members have to be looked at.
+    /// A TAR of several dumps or files, whose members have to be looked at.
     Tar,
     /// One dump.
     Dump(DumpFormat),
@@ -20,9 +21,21 @@ pub enum Content {
 /// Recognises `head`, the first [`HEAD_BYTES`] of a stream; `engine` is what the sidecar says.
 pub fn content(head: &[u8], engine: Option<SourceEngine>) -> Content {
     if tar::is_tar(head) {
-        return Content::Tar;
+        return if is_postgres(head) { Content::Dump(DumpFormat::PostgresArchive) } else { Content::Tar };
     }
     by_content(head, engine).or_else(|| by_engine(head, engine)).map_or(Content::Unknown, Content::Dump)
+}
+
+/// Whether a TAR is `pg_dump`'s tar format, or its directory format packed: its first file has a name
+/// that only `pg_dump` gives.
+fn is_postgres(head: &[u8]) -> bool {
+    let mut members = TarReader::new(head);
+    while let Ok(Some(member)) = members.next_member() {
+        if member.kind != Kind::Folder {
+            return member.kind == Kind::File && names::is_member(&member.name);
+        }
+    }
+    false
 }
 
 fn by_content(head: &[u8], engine: Option<SourceEngine>) -> Option<DumpFormat> {
@@ -125,6 +138,41 @@ mod tests {
         ];
         for (head, engine, expected) in cases {
             assert_eq!(content(head, *engine), *expected, "{:?}", String::from_utf8_lossy(head));
+        }
+    }
+
+    #[test]
+    fn a_tar_is_an_archive_of_pg_dump_by_the_name_of_its_first_file() {
+        let tar = |names: &[&str]| {
+            let mut builder = ::tar::Builder::new(Vec::new());
+            for name in names {
+                let mut header = ::tar::Header::new_gnu();
+                if name.ends_with('/') {
+                    header.set_entry_type(::tar::EntryType::Directory);
+                }
+                header.set_size(0);
+                builder.append_data(&mut header, name, &b""[..]).unwrap();
+            }
+            let mut head = builder.into_inner().unwrap();
+            head.truncate(HEAD_BYTES);
+            head
+        };
+        let long = format!("{}/toc.dat", "folder".repeat(30));
+        let postgres = Content::Dump(DumpFormat::PostgresArchive);
+        for (names, expected) in [
+            (&["toc.dat", "12.dat"][..], postgres),
+            (&["./", "./12.dat.gz", "./toc.dat"], postgres),
+            (&["a/", "a/b/", "a/b/blob_7.dat.zst"], postgres),
+            (&[long.as_str()], postgres),
+            (&["manifest.json", "toc.dat"], Content::Tar),
+            (&["shop_2026-11-22.bak"], Content::Tar),
+            (&["metadata", "toc.dat"], Content::Tar),
+            (&["toc.dat/"], Content::Tar),
+            (&[], Content::Unknown),
+        ] {
+            assert_eq!(content(&tar(names), None), expected, "{names:?}");
+            // The sidecar has no say where the content has one.
+            assert_eq!(content(&tar(names), Some(SourceEngine::MongoDB)), expected, "{names:?}");
         }
     }
 }

@@ -5,5 +5,4 @@
 
 pub mod dbackup;
 pub mod detect;
-pub mod tar;
 pub mod text;

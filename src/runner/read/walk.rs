@@ -1,17 +1,19 @@
 //! Walks through a decoded stream once: recognises what it is and takes the inventory.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use crate::reason::Reason;
+use crate::runner::engine::postgres::archive::reader::late_contents;
 use crate::runner::engine::{self, Scanner};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::format::dbackup::manifest::{self, ListedDatabase, Manifest};
 use crate::runner::format::detect::{self, Content};
-use crate::runner::format::tar::{Kind, Member, TarReader};
 use crate::runner::format::text::TextScanner;
 use crate::runner::inventory::{DatabaseEntry, DumpFacts, DumpFormat, SourceEngine};
 use crate::runner::meter::{Hasher, Sha256};
 use crate::runner::pipe::{BUFFER_BYTES, Peek};
+use crate::runner::tar::{Kind, Member, TarReader};
 
 /// Most databases in one TAR.
 const MAX_DATABASES: usize = 10_000;
@@ -25,6 +27,8 @@ pub(super) struct Known {
     pub(super) name: Option<String>,
     /// The format that the request states.
     pub(super) format: Option<DumpFormat>,
+    /// What an earlier walk gave as [`Walked::late_contents`].
+    pub(super) contents: Option<Arc<[u8]>>,
 }
 
 /// What a walk found.
@@ -37,6 +41,14 @@ pub(super) struct Walked {
     pub(super) engine_version: Option<String>,
     /// There was a DBackup manifest.
     pub(super) manifest: bool,
+}
+
+impl Walked {
+    /// The table of contents of an archive in which it stands behind data: its rows are counted by a
+    /// second walk, which is given it.
+    pub(super) fn late_contents(&self) -> Option<Arc<[u8]>> {
+        self.databases.iter().find_map(|(database, _)| database.facts.late_contents.clone())
+    }
 }
 
 /// Hashes what goes through it.
@@ -108,8 +120,12 @@ pub(super) fn not_the_stated(format: DumpFormat) -> Fault {
 }
 
 /// The scanner that takes the inventory of a dump.
-pub(super) fn scanner(format: DumpFormat) -> Option<Box<dyn Scanner>> {
-    engine::scanner(format).or_else(|| match format {
+fn scanner(format: DumpFormat, contents: Option<&Arc<[u8]>>) -> Option<Box<dyn Scanner>> {
+    let own = match contents {
+        Some(contents) => engine::scanner_again(format, Arc::clone(contents)),
+        None => engine::scanner(format),
+    };
+    own.or_else(|| match format {
         DumpFormat::PostgresPlain | DumpFormat::MySQLDump => Some(Box::new(TextScanner::default())),
         _ => None,
     })
@@ -117,7 +133,7 @@ pub(super) fn scanner(format: DumpFormat) -> Option<Box<dyn Scanner>> {
 
 /// Reads one dump to its end.
 pub(super) fn scan(dump: &mut impl Read, format: DumpFormat) -> Result<(Sha256, u64, DumpFacts)> {
-    let mut scanner = scanner(format);
+    let mut scanner = scanner(format, None);
     let mut hasher = Hasher::default();
     let mut bytes = 0;
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -134,12 +150,16 @@ pub(super) fn scan(dump: &mut impl Read, format: DumpFormat) -> Result<(Sha256, 
         }
     }
     let facts = scanner.map_or_else(|| Ok(DumpFacts::default()), Scanner::finish)?;
+    if facts.late_contents.is_some() {
+        // Parts of something larger are read once in pass 1.
+        return Err(late_contents());
+    }
     Ok((hasher.finish(), bytes, facts))
 }
 
 fn walk_dump(stream: &mut impl Read, format: DumpFormat, known: &Known, head: &[u8]) -> Result<Walked> {
     // The stream's own hash is this dump's hash: it is not computed twice.
-    let mut scanner = scanner(format);
+    let mut scanner = scanner(format, known.contents.as_ref());
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = stream.read(&mut buffer).map_err(read_fault)?;
@@ -196,15 +216,12 @@ fn walk_tar(stream: &mut impl Read, known: &Known) -> Result<Walked> {
     if first.name.strip_suffix(".bak").is_some() {
         return walk_bak_files(&mut archive, first);
     }
-    let format = match first.name.trim_start_matches("./") {
-        "toc.dat" => DumpFormat::PostgresArchive,
-        name if name == "metadata" || name.ends_with("-schema-create.sql") => DumpFormat::Mydumper,
-        name => {
-            let message = format!("the archive begins with {name:?}: it is none that a dump tool writes");
-            return Err(fault(Reason::UnsupportedFormat, message));
-        }
-    };
-    walk_dump_of_many(&mut archive, format, known)
+    let name = first.name.trim_start_matches("./");
+    if name == "metadata" || name.ends_with("-schema-create.sql") {
+        return walk_mydumper(&mut archive, known);
+    }
+    let message = format!("the archive begins with {name:?}: it is none that a dump tool writes");
+    Err(fault(Reason::UnsupportedFormat, message))
 }
 
 fn check_regular(member: &Member) -> Result<()> {
@@ -215,12 +232,9 @@ fn check_regular(member: &Member) -> Result<()> {
     Err(fault(Reason::UnsafeContent, message))
 }
 
-/// A TAR of one dump: `pg_dump`'s tar format, or a mydumper folder.
-fn walk_dump_of_many(
-    archive: &mut TarReader<impl Read>,
-    format: DumpFormat,
-    known: &Known,
-) -> Result<Walked> {
+/// A mydumper folder.
+fn walk_mydumper(archive: &mut TarReader<impl Read>, known: &Known) -> Result<Walked> {
+    let format = DumpFormat::Mydumper;
     while let Some(member) = archive.next_member()? {
         if member.kind != Kind::Folder {
             check_regular(&member)?;
@@ -308,7 +322,6 @@ pub(super) fn walk_entry<R: Read>(
     let head = content.peek(detect::HEAD_BYTES).map_err(read_fault)?.to_vec();
     let format = match detect::content(&head, engine) {
         Content::Dump(format) => format,
-        // pg_dump's tar format would be this, as a member; DBackup never writes it.
         Content::Tar | Content::Unknown => {
             let name = name.as_deref().unwrap_or("?");
             return Err(fault(
@@ -419,6 +432,25 @@ mod tests {
                 *expected,
                 "{list} {members:?}"
             );
+        }
+    }
+
+    #[test]
+    fn files_of_pg_dump_within_another_archive_are_read_where_their_contents_come_first() {
+        for (fixture, expected) in [
+            ("18.tar", Ok(vec![8])),
+            ("18-dir.tar", Ok(vec![8])),
+            ("16-dir.tar", Err(Reason::UnsupportedFormat)),
+        ] {
+            let path = format!("{}/tests/fixtures/postgres/{fixture}", env!("CARGO_MANIFEST_DIR"));
+            let dump = std::fs::read(path).unwrap();
+            let list = format!(r#"{{"name":"a","filename":"a.dump","size":{}}}"#, dump.len());
+            let backup = tar_of(&[("manifest.json", &manifest_for(&list)), ("a.dump", &dump)]);
+            let found = walk(&backup[..], &Known::default()).map_err(|fault| fault.reason);
+            let tables =
+                |(database, _): &(DatabaseEntry, _)| database.facts.tables.as_ref().map_or(0, Vec::len);
+            let found = found.map(|walked| walked.databases.iter().map(tables).collect::<Vec<_>>());
+            assert_eq!(found, expected, "{fixture}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whole-file backups: one stream under at most one seal and at most one compression.
 
 use std::io::{BufRead, Read};
+use std::sync::Arc;
 
 use super::chain::{Metered, TagAt, find_key, threaded};
 use super::walk::{Known, Walked, walk};
@@ -123,13 +124,30 @@ impl Unseal {
     }
 }
 
+/// Reads all of the file: twice where an archive's table of contents stands behind data, which cannot be
+/// counted without it.
+fn pass(opened: &Opened<'_>, unseal: &Unseal) -> Result<Pass> {
+    let first = reading(opened, unseal, None)?;
+    let contents = first.decoded.walked.late_contents();
+    if contents.is_none() {
+        return Ok(first);
+    }
+    let second = reading(opened, unseal, contents)?;
+    if second.region.sha256 == first.region.sha256 {
+        return Ok(second);
+    }
+    let message = format!("{} is not the one that was read before", opened.describe());
+    Err(Fault::new(Stage::Download, Reason::SourceChanged, message))
+}
+
 /// Reads all of the file. Whatever fails, the file is read to its end, so that the verdict is the
 /// one of the first stage that has something to say: source, checksum, seal, compression, content.
-fn pass(opened: &Opened<'_>, unseal: &Unseal) -> Result<Pass> {
+fn reading(opened: &Opened<'_>, unseal: &Unseal, contents: Option<Arc<[u8]>>) -> Result<Pass> {
     let context = opened.request.context;
     context.progress.begin(Stage::Download, "checking the backup", opened.stat.size);
     let metered = opened.metered(0..opened.stat.size)?;
-    let read = read(opened, unseal, &metered);
+    let known = Known { contents, ..known(opened) };
+    let read = read(opened, unseal, &metered, &known);
     let (sealed, outcome) = match read {
         Ok((sealed, outcome)) => (Some(sealed), outcome),
         Err(fault) => (None, Err(fault)),
@@ -150,16 +168,26 @@ fn pass(opened: &Opened<'_>, unseal: &Unseal) -> Result<Pass> {
 
 type Sealed = Shared<Box<dyn Read + Send>>;
 
-fn read(opened: &Opened<'_>, unseal: &Unseal, metered: &Metered) -> Result<(Sealed, Result<Decoded>)> {
+fn read(
+    opened: &Opened<'_>,
+    unseal: &Unseal,
+    metered: &Metered,
+    known: &Known,
+) -> Result<(Sealed, Result<Decoded>)> {
     let stored = threaded("read", metered.clone());
     let plain = unseal.open(stored, OnMismatch::KeyInDoubt)?;
     let sealed = Shared::new(plain, Stage::Decrypt, Reason::CorruptBackup);
     let stream: Box<dyn BufRead + Send> = threaded("decrypt", sealed.clone());
-    let outcome = decode_and_walk(opened, stream, !matches!(unseal, Unseal::Plain));
+    let outcome = decode_and_walk(opened, stream, !matches!(unseal, Unseal::Plain), known);
     Ok((sealed, outcome))
 }
 
-fn decode_and_walk(opened: &Opened<'_>, stream: Box<dyn BufRead + Send>, sealed: bool) -> Result<Decoded> {
+fn decode_and_walk(
+    opened: &Opened<'_>,
+    stream: Box<dyn BufRead + Send>,
+    sealed: bool,
+    known: &Known,
+) -> Result<Decoded> {
     let mut stream = Peek::new(stream);
     let head = stream.peek(18).map_err(|error| {
         Fault::from_io(error, Stage::Download, Reason::SourceUnavailable, "failed to read the backup")
@@ -167,7 +195,7 @@ fn decode_and_walk(opened: &Opened<'_>, stream: Box<dyn BufRead + Send>, sealed:
     let codec = choose_codec(opened, head)?;
     let window_bytes = codec.window_bytes(head);
     let decoded = open_codec(codec, stream, opened.limits(sealed))?;
-    Ok(Decoded { codec, window_bytes, walked: walk(decoded, &known(opened))? })
+    Ok(Decoded { codec, window_bytes, walked: walk(decoded, known)? })
 }
 
 /// The decoded stream, on a thread of its own where there is something to decode.
@@ -207,7 +235,7 @@ fn known(opened: &Opened<'_>) -> Known {
         _ => None,
     });
     let engine = opened.sidecar.as_ref().and_then(|sidecar| sidecar.engine);
-    Known { engine, name, format: opened.request.options.format }
+    Known { engine, name, format: opened.request.options.format, contents: None }
 }
 
 fn finish(opened: &Opened<'_>, pass: Pass, seal: (Unseal, Option<Encryption>)) -> Examined {

@@ -222,6 +222,44 @@ fn a_dump_without_a_sidecar_is_proven_by_its_end_mark_under_any_compression() {
 }
 
 #[test]
+fn archives_of_pg_dump_in_a_tar_show_their_tables_under_any_compression_and_seal() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = String::from_utf8(tool("age-keygen", &[], b"")).unwrap();
+    let recipient = identity.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned();
+    let keys = folder.path().join("identity.txt");
+    std::fs::write(&keys, &identity).unwrap();
+    let keys = keys.to_str().unwrap();
+    for fixture in ["18.tar", "18-dir.tar", "16-dir.tar", "15-dir-none.tar", "17-dir-zstd.tar"] {
+        let content = std::fs::read(fixtures().join("postgres").join(fixture)).unwrap();
+        let hash = hex::encode(reinstate::runner::meter::sha256(&content));
+        let gzip = tool("gzip", &["-c"], &content);
+        for (ending, proof, stored) in [
+            ("", "Trailer", content.clone()),
+            (".gz", "Trailer", gzip.clone()),
+            (".zst", "Trailer", tool("zstd", &["-q", "-c"], &content)),
+            (".gz.age", "Tag", tool("age", &["-r", &recipient], &gzip)),
+        ] {
+            let path = folder.path().join(format!("{fixture}{ending}"));
+            std::fs::write(&path, stored).unwrap();
+            let found = verify(&path, &["--keys", keys, "-o", "json"]).expect(0, &[]).json();
+            let database = &found["databases"][0];
+            assert_eq!(
+                [&found["proof"], &found["engine"], &found["sha256"], &database["format"], &database["name"]],
+                [&json!(proof), &json!("PostgreSQL"), &json!(hash), &json!("PostgresArchive"), &json!("odd")],
+                "{fixture}{ending}"
+            );
+            let tables = database["tables"].as_array().unwrap();
+            let rows: u64 = tables.iter().map(|table| table["rows"].as_u64().unwrap()).sum();
+            assert_eq!((tables.len(), rows), (8, 343), "{fixture}{ending}");
+        }
+        let cut = folder.path().join("cut.tar");
+        std::fs::write(&cut, &content[..content.len() / 2]).unwrap();
+        verify(&cut, &[]).expect(10, &["Truncated"]);
+        verify(&folder.path().join(fixture), &[]).expect(0, &["Good backup", "TABLES  ROWS", "343"]);
+    }
+}
+
+#[test]
 fn a_backup_without_a_proof_is_good_only_when_that_is_accepted_or_its_hash_is_known() {
     for name in
         ["all.archive", "all.gz.archive", "single.archive", "single.gz.archive", "one-collection.archive"]

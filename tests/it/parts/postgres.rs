@@ -255,6 +255,15 @@ impl Postgres {
         succeed(command, "pg_dump").stdout
     }
 
+    /// The same in the directory format; the files lie in `dump` of the folder.
+    pub(crate) fn dump_folder(&self, client: u16, database: &str, arguments: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = self.client(client, "pg_dump", database);
+        command.arg("--format=directory").args(arguments).arg("--file").arg(folder.path().join("dump"));
+        succeed(command, "pg_dump");
+        folder
+    }
+
     /// Restores an archive with `pg_restore` of a version, with these arguments.
     pub(crate) fn restore(&self, client: u16, database: &str, archive: &[u8], arguments: &[&str]) -> Output {
         let mut command = self.client(client, "pg_restore", database);

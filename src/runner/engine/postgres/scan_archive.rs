@@ -1,6 +1,8 @@
 //! Reads an archive in pass 1: its table of contents, rows per table, and whether every entry that has
 //! data came with them.
 
+use std::sync::Arc;
+
 use super::archive::entry::{Entry, Header};
 use super::archive::reader::{ArchiveReader, Event};
 use super::copy::Rows;
@@ -22,6 +24,13 @@ pub struct ArchiveScanner {
     inventory: Inventory,
 }
 
+impl ArchiveScanner {
+    /// Reads once more what an earlier scanner told with [`DumpFacts::late_contents`].
+    pub fn with_contents(contents: Arc<[u8]>) -> Self {
+        Self { reader: ArchiveReader::with_contents(Some(contents)), ..Self::default() }
+    }
+}
+
 impl Scanner for ArchiveScanner {
     fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         let inventory = &mut self.inventory;
@@ -29,7 +38,8 @@ impl Scanner for ArchiveScanner {
     }
 
     fn finish(mut self: Box<Self>) -> Result<DumpFacts> {
-        self.reader.finish()?;
+        let inventory = &mut self.inventory;
+        self.reader.finish(&mut |event| inventory.take(event))?;
         let Counts { tables, databases, extensions } = self.inventory.tables.into_counts();
         Ok(DumpFacts {
             tables: Some(tables),
@@ -41,6 +51,7 @@ impl Scanner for ArchiveScanner {
             warnings: self.inventory.warnings,
             extensions,
             in_order: self.inventory.in_order.iter().map(TableName::shown).collect(),
+            late_contents: self.reader.late_contents(),
             ..DumpFacts::default()
         })
     }

@@ -18,10 +18,10 @@ use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::format::dbackup::index::{DumpLine, Entry, Index};
 use crate::runner::format::dbackup::manifest::{self, ArchiveSeal};
 use crate::runner::format::dbackup::seal::ArchiveKeys;
-use crate::runner::format::tar::{Kind, TarReader};
 use crate::runner::inventory::{DatabaseEntry, Proof, SourceEngine};
 use crate::runner::meter::{Meter, Region, Sha256};
 use crate::runner::pipe::Peek;
+use crate::runner::tar::{Kind, TarReader};
 
 use self::open::{INDEX_NAME, open_archive};
 use self::part::{hash_content, with_part};

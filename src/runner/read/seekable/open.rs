@@ -12,9 +12,9 @@ use crate::runner::format::dbackup::INDEX_SUFFIX;
 use crate::runner::format::dbackup::index::{Entry, Index};
 use crate::runner::format::dbackup::manifest::{self, ArchiveSeal, Manifest};
 use crate::runner::format::dbackup::seal::{ArchiveKeys, INDEX_ORDINAL};
-use crate::runner::format::tar::{self, BLOCK, Kind, TarReader};
 use crate::runner::read::chain::{TagAt, find_key};
 use crate::runner::read::{Encryption, Opened};
+use crate::runner::tar::{self, BLOCK, Kind, TarReader};
 
 /// The index member's name.
 pub(super) const INDEX_NAME: &str = "index";

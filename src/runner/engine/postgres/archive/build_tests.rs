@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::entry::{Entry, Place, Section};
+use super::entry::{Entry, Format, Place, Section};
 use crate::runner::codec::BlockCodec;
 
 /// Data of an entry.
@@ -67,6 +67,23 @@ pub(in crate::runner::engine::postgres) fn objects(dump_id: u32) -> Entry {
     Entry { desc: b"BLOBS".to_vec(), tag: b"BLOBS".to_vec(), ..table(dump_id, b"BLOBS", b"") }
 }
 
+/// A TAR of these files.
+pub(in crate::runner::engine::postgres) fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut builder = ::tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = ::tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        if name.ends_with('/') {
+            header.set_entry_type(::tar::EntryType::Directory);
+        }
+        // Set raw: the builder's own way refuses the hostile names that are wanted here.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        builder.append(&header, &content[..]).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
 fn int(into: &mut Vec<u8>, value: i64) {
     into.push(u8::from(value < 0));
     into.extend_from_slice(&u32::try_from(value.unsigned_abs()).unwrap().to_le_bytes());
@@ -89,22 +106,9 @@ impl Archive {
         self.entries.push((entry, data));
     }
 
+    /// In the custom format.
     pub(in crate::runner::engine::postgres) fn bytes(&self) -> Vec<u8> {
-        let mut all = [&b"PGDMP\x01"[..], &[self.version, 0, 4, 8, 1]].concat();
-        let number = self.codec as u8;
-        if self.version >= 15 {
-            all.push(number);
-        } else {
-            int(&mut all, -i64::from(number));
-        }
-        (0..7).for_each(|field| int(&mut all, field));
-        for value in ["shop", "18.4", "18.4"] {
-            text(&mut all, value.as_bytes());
-        }
-        int(&mut all, i64::try_from(self.entries.len()).unwrap());
-        for (entry, _) in &self.entries {
-            self.entry(&mut all, entry);
-        }
+        let mut all = self.contents(Format::Custom);
         let order: Vec<u32> = if self.order.is_empty() {
             self.entries.iter().map(|(entry, _)| entry.dump_id).collect()
         } else {
@@ -118,7 +122,70 @@ impl Archive {
         all
     }
 
-    fn entry(&self, all: &mut Vec<u8>, entry: &Entry) {
+    /// As files with their names, in the order of the tar format.
+    pub(in crate::runner::engine::postgres) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let mut files = vec![("toc.dat".to_owned(), self.contents(Format::Files))];
+        let ending = match self.codec {
+            BlockCodec::None => "",
+            BlockCodec::Zlib | BlockCodec::Gzip => ".gz",
+            BlockCodec::Lz4 => ".lz4",
+            BlockCodec::Zstd => ".zst",
+        };
+        for (entry, data) in &self.entries {
+            match data {
+                None => {}
+                Some(Data::Table(data)) => {
+                    files.push((format!("{}.dat{ending}", entry.dump_id), self.compressed(data)));
+                }
+                Some(Data::Objects(objects)) => {
+                    let mut list = Vec::new();
+                    for (oid, data) in objects {
+                        // So does pg_dump with LZ4.
+                        let empty = data.is_empty() && self.codec == BlockCodec::Lz4;
+                        let stored = if empty { Vec::new() } else { self.compressed(data) };
+                        files.push((format!("blob_{oid}.dat{ending}"), stored));
+                        writeln!(list, "{oid} blob_{oid}.dat").unwrap();
+                    }
+                    files.push((self.file(entry), list));
+                }
+            }
+        }
+        files
+    }
+
+    /// The name of an entry's file, as the table of contents has it.
+    fn file(&self, entry: &Entry) -> String {
+        match (entry.place, entry.is_large_objects()) {
+            (Place::NoData, _) => String::new(),
+            (_, false) => format!("{}.dat", entry.dump_id),
+            (_, true) if self.version < 16 => "blobs.toc".to_owned(),
+            (_, true) => format!("blobs_{}.toc", entry.dump_id),
+        }
+    }
+
+    /// Header and entries.
+    fn contents(&self, format: Format) -> Vec<u8> {
+        let number = if format == Format::Custom { 1 } else { 3 };
+        let mut all = [&b"PGDMP\x01"[..], &[self.version, 0, 4, 8, number]].concat();
+        // Of the files, gzip and zlib have the same number.
+        let number = if self.codec == BlockCodec::Gzip { 1 } else { self.codec as u8 };
+        if self.version >= 15 {
+            all.push(number);
+        } else {
+            int(&mut all, -i64::from(number));
+        }
+        (0..7).for_each(|field| int(&mut all, field));
+        for value in ["shop", "18.4", "18.4"] {
+            text(&mut all, value.as_bytes());
+        }
+        int(&mut all, i64::try_from(self.entries.len()).unwrap());
+        for (entry, _) in &self.entries {
+            self.entry(&mut all, entry, format);
+        }
+        all
+    }
+
+    fn entry(&self, all: &mut Vec<u8>, entry: &Entry, format: Format) {
         int(all, entry.dump_id.into());
         int(all, entry.had_dumper.into());
         text(all, entry.catalog_oid.to_string().as_bytes());
@@ -143,10 +210,13 @@ impl Archive {
             text(all, number.to_string().as_bytes());
         }
         text(all, b"");
+        if format == Format::Files {
+            return text(all, self.file(entry).as_bytes());
+        }
         let (kind, offset) = match entry.place {
             Place::Unknown => (1, 0),
             Place::At(offset) => (2, offset),
-            Place::NoData => (3, 0),
+            Place::NoData | Place::File => (3, 0),
         };
         all.push(kind);
         all.extend_from_slice(&offset.to_le_bytes());
@@ -195,6 +265,11 @@ impl Archive {
                 encoder.finish().unwrap()
             }
             BlockCodec::Zstd => zstd::encode_all(data, 3).unwrap(),
+            BlockCodec::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Takes the header and the entries of the table of contents apart.
 
-use super::entry::{Entry, Header, Place, Section};
+use super::entry::{Entry, Format, Header, Place, Section};
 use super::fields::{Fields, Text, corrupt, parse_number};
+use super::names;
 use crate::reason::Reason;
 use crate::runner::codec::BlockCodec;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -16,8 +17,6 @@ const WITH_TABLE_AM: u8 = 14;
 const WITH_CODEC: u8 = 15;
 /// Minor version since which entries state the kind of relation.
 const WITH_RELKIND: u8 = 16;
-/// `archCustom`.
-const CUSTOM_FORMAT: u8 = 1;
 
 /// Memory that the whole table of contents may take, in bytes: its texts and [`ENTRY_BYTES`] for each
 /// entry. About a million large objects of a server before 17, each of which has an entry.
@@ -49,11 +48,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<(Header, u64, usize)>> {
     if !matches!(int_bytes, 4 | 8) || !matches!(offset_bytes, 4 | 8) {
         return Err(corrupt(format!("its numbers have {int_bytes} and {offset_bytes} bytes")));
     }
-    if format != CUSTOM_FORMAT {
-        let what =
-            format!("the archive is of format {format}; only the custom format of pg_dump (-Fc) is read");
-        return Err(Fault::new(Stage::Inspect, Reason::UnsupportedFormat, what));
-    }
+    let format = archive_format(format)?;
     let mut fields = Fields::new(bytes, int_bytes, HEADER_TEXT_LIMIT_BYTES);
     fields.bytes(fixed.len());
     let codec = if version >= WITH_CODEC {
@@ -75,7 +70,8 @@ pub(super) fn header(bytes: &[u8]) -> Result<Option<(Header, u64, usize)>> {
     if count.saturating_mul(ENTRY_BYTES) > CONTENTS_LIMIT_BYTES {
         return Err(too_large(format!("{count} entries")));
     }
-    let header = Header { version, int_bytes, offset_bytes, codec, database, server_version, dump_version };
+    let header =
+        Header { version, int_bytes, offset_bytes, format, codec, database, server_version, dump_version };
     Ok(Some((header, count, fields.used())))
 }
 
@@ -90,6 +86,18 @@ fn check_version(major: u8, version: u8) -> Result<()> {
     };
     let what = format!("the archive is of version {major}.{version}, {what}");
     Err(Fault::new(Stage::Inspect, Reason::UnsupportedFormat, what))
+}
+
+/// `ArchiveFormat`. The directory format calls itself tar, whose table of contents has the same form.
+fn archive_format(number: u8) -> Result<Format> {
+    match number {
+        1 => Ok(Format::Custom),
+        3 | 5 => Ok(Format::Files),
+        _ => {
+            let what = format!("the archive is of format {number}, which no pg_dump writes");
+            Err(Fault::new(Stage::Inspect, Reason::UnsupportedFormat, what))
+        }
+    }
 }
 
 /// `pg_compress_algorithm`.
@@ -119,7 +127,7 @@ pub(super) fn too_large(what: impl std::fmt::Display) -> Fault {
 pub(super) fn entry(bytes: &[u8], header: &Header) -> Result<Option<(Entry, usize)>> {
     let mut fields = Fields::new(bytes, header.int_bytes, CONTENTS_LIMIT_BYTES);
     let since = |version| header.version >= version;
-    let entry = Entry {
+    let mut entry = Entry {
         dump_id: field!(fields.number()?),
         had_dumper: field!(fields.int()?) != 0,
         catalog_oid: field!(fields.number_text()?),
@@ -137,7 +145,11 @@ pub(super) fn entry(bytes: &[u8], header: &Header) -> Result<Option<(Entry, usiz
         owner: field!(fields.text()?),
         with_oids: field!(fields.text()?) == b"true",
         dependencies: field!(dependencies(&mut fields)?),
-        place: field!(place(&mut fields, header.offset_bytes)?),
+        place: Place::NoData,
+    };
+    entry.place = match header.format {
+        Format::Custom => field!(place(&mut fields, header.offset_bytes)?),
+        Format::Files => file(&field!(fields.text()?), &entry)?,
     };
     Ok(Some((entry, fields.used())))
 }
@@ -176,4 +188,18 @@ fn place(fields: &mut Fields<'_>, offset_bytes: u8) -> Result<Option<Place>> {
         3 => Ok(Some(Place::NoData)),
         _ => Err(corrupt(format!("an entry's data are marked by {kind}"))),
     }
+}
+
+/// The file that has an entry's data, whose name must be the one that `pg_dump` gives.
+fn file(name: &[u8], entry: &Entry) -> Result<Place> {
+    if name.is_empty() {
+        return Ok(Place::NoData);
+    }
+    if std::str::from_utf8(name).is_ok_and(|name| names::is_file_of(name, entry)) {
+        return Ok(Place::File);
+    }
+    let name = String::from_utf8_lossy(name);
+    let what = format!("the archive keeps {} in a file {name:?}, as no pg_dump does", entry.describe());
+    let reason = if name.contains(['/', '\\']) { Reason::UnsafeContent } else { Reason::CorruptBackup };
+    Err(Fault::new(Stage::Inspect, reason, what))
 }

@@ -4,6 +4,15 @@ use crate::runner::codec::BlockCodec;
 use crate::runner::engine::postgres::settings::Settings;
 use crate::runner::fault::{Fault, Result, Stage};
 
+/// Where an archive keeps its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// In blocks behind the table of contents: the custom format.
+    Custom,
+    /// In files beside `toc.dat`: the tar and the directory format.
+    Files,
+}
+
 /// The header of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -13,7 +22,9 @@ pub struct Header {
     pub int_bytes: u8,
     /// Bytes of an offset.
     pub offset_bytes: u8,
-    /// Compression of the data blocks.
+    /// Where the data are.
+    pub format: Format,
+    /// Compression of the data blocks; of files, their names tell it.
     pub codec: BlockCodec,
     /// The database that was dumped, in the dump's encoding.
     pub database: Vec<u8>,
@@ -44,6 +55,8 @@ pub enum Place {
     Unknown,
     /// Byte of the block's first byte in the archive.
     At(u64),
+    /// In a file of its own.
+    File,
     /// There are none.
     NoData,
 }

@@ -9,12 +9,13 @@ use std::io::Read;
 use super::place::{Place, unsafe_content};
 use super::sender::Sender;
 use crate::runner::engine::postgres::archive::entry::{Entry, Section, settings};
-use crate::runner::engine::postgres::archive::reader::{Event, read_archive};
+use crate::runner::engine::postgres::archive::reader::{Event, read_archive_with};
 use crate::runner::engine::postgres::copy::Rows;
 use crate::runner::engine::postgres::script::{Keep, Script, Statement};
 use crate::runner::engine::postgres::settings::Settings;
 use crate::runner::engine::postgres::split::Splitter;
 use crate::runner::fault::Result;
+use crate::runner::inventory::DatabaseEntry;
 
 /// Bytes of a large object that are written at once.
 const OBJECT_PIECE_BYTES: usize = 256 * 1024;
@@ -24,9 +25,10 @@ const SETTINGS: [&[u8]; 3] = [b"ENCODING", b"STDSTRINGS", b"SEARCHPATH"];
 const LAST: [&[u8]; 2] = [b"MATERIALIZED VIEW DATA", b"EVENT TRIGGER"];
 
 /// Sends what the archive holds.
-pub(super) fn load(sender: &mut Sender, dump: &mut dyn Read) -> Result<()> {
+pub(super) fn load(sender: &mut Sender, incoming: &DatabaseEntry, dump: &mut dyn Read) -> Result<()> {
     let mut loading = Loading::default();
-    read_archive(dump, &mut |event| loading.take(sender, event))?;
+    let contents = incoming.facts.late_contents.clone();
+    read_archive_with(contents, dump, &mut |event| loading.take(sender, event))?;
     loading.finish(sender)
 }
 

@@ -74,7 +74,7 @@ pub(super) fn load(
     let mut sender = Sender::open(Door { settings, database, context: context.clone() }, &options)?;
     let mut dump = Told { inner: dump, context };
     match incoming.format {
-        DumpFormat::PostgresArchive => archive::load(&mut sender, &mut dump)?,
+        DumpFormat::PostgresArchive => archive::load(&mut sender, incoming, &mut dump)?,
         _ => {
             let wanted = incoming.facts.databases.first().map(|database| database.name.as_str());
             script::load(&mut sender, wanted, &mut dump)?;
