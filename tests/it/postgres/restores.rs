@@ -63,6 +63,7 @@ fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
         login: access(user),
         privileged: None,
         allows_superuser: user == SUPERUSER,
+        all_statements: false,
         database: database.to_owned(),
         expect_identity: None,
         keep_until: Some("2099-01-01T00:00:00Z".parse().unwrap()),

@@ -199,7 +199,7 @@ fn routine(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
     }
     let languages = languages(tokens)?;
     let untrusted = languages.iter().any(|language| !TRUSTED_LANGUAGES.contains(&language.as_str()));
-    if untrusted && !options.untrusted_code {
+    if untrusted && !options.all {
         return Err(UNTRUSTED);
     }
     send(Step::Routine { name, languages, untrusted })

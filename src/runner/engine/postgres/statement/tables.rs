@@ -42,7 +42,7 @@ fn parents(tokens: &mut Tokens<'_>) -> Option<Vec<Name>> {
 }
 
 pub(super) fn create_foreign(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
-    if starts_program(tokens) && !options.untrusted_code {
+    if starts_program(tokens) && !options.all {
         return Err(UNTRUSTED);
     }
     let table = create::name(&mut tokens)?;
