@@ -1,4 +1,5 @@
 //! The PostgreSQL engine against real servers of every supported age.
 
+mod fidelity;
 mod restores;
 mod wire;

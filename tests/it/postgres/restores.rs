@@ -17,13 +17,13 @@ use reinstate::secret::Secret;
 use crate::parts::postgres::{CREATOR, PASSWORD, PLAIN, Postgres, SUPERUSER, canonical_text, postgres};
 
 /// A dump with its inventory.
-struct Backup {
+pub(super) struct Backup {
     bytes: Vec<u8>,
-    entry: DatabaseEntry,
+    pub(super) entry: DatabaseEntry,
 }
 
 impl Backup {
-    fn new(bytes: Vec<u8>) -> Self {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
         let format =
             if bytes.starts_with(b"PGDMP") { DumpFormat::PostgresArchive } else { DumpFormat::PostgresPlain };
         let mut reader = scanner(format).unwrap();
@@ -49,7 +49,7 @@ fn access(user: &str) -> Access {
     Access { user: user.to_owned(), password: Secret::new(PASSWORD.to_owned()) }
 }
 
-fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
+pub(super) fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
     let tls = Tls {
         mode: if server.ca.is_some() { TlsMode::VerifyFull } else { TlsMode::Disable },
         ca_pem: server.ca.clone(),
@@ -79,16 +79,16 @@ fn settings(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
 }
 
 /// What a whole run has to tell.
-struct Done {
-    action: Action,
-    notes: Vec<String>,
-    verified: Verified,
+pub(super) struct Done {
+    pub(super) action: Action,
+    pub(super) notes: Vec<String>,
+    pub(super) verified: Verified,
     previous: Option<Previous>,
     touched: Touched,
 }
 
 /// All steps of a run, as `run` calls them; what it made is removed whatever happens.
-fn restore(settings: PostgresTarget, backup: &Backup) -> Result<Done> {
+pub(super) fn restore(settings: PostgresTarget, backup: &Backup) -> Result<Done> {
     let context = Context::default();
     let mut engine = Target::new(settings, context.clone());
     let done = steps(&mut engine, backup);
@@ -106,18 +106,18 @@ fn steps(engine: &mut Target, backup: &Backup) -> Result<Done> {
     Ok(Done { action, notes, verified, previous, touched: Touched::No })
 }
 
-fn refused(settings: PostgresTarget, backup: &Backup) -> Fault {
+pub(super) fn refused(settings: PostgresTarget, backup: &Backup) -> Fault {
     restore(settings, backup).err().expect("it is refused")
 }
 
 /// Databases whose names begin so.
-fn databases(server: &Postgres, start: &str) -> Vec<String> {
-    let sql = format!("select datname from pg_database where starts_with(datname, '{start}') order by 1");
+pub(super) fn databases(server: &Postgres, start: &str) -> Vec<String> {
+    let sql = format!("select datname from pg_database where strpos(datname, '{start}') = 1 order by 1");
     server.sql("postgres", &sql).lines().map(str::to_owned).collect()
 }
 
 /// A name that no other test uses, in a server that all share.
-fn fresh(test: &str) -> String {
+pub(super) fn fresh(test: &str) -> String {
     format!("{test}_{}", std::process::id())
 }
 
@@ -161,7 +161,7 @@ fn what_arrives_is_what_was_dumped_in_every_form_that_pg_dump_writes() {
 }
 
 /// Lines that stand in one text only.
-fn difference(expected: &str, found: &str) -> String {
+pub(super) fn difference(expected: &str, found: &str) -> String {
     let lines = |from: &str, other: &str, mark: char| {
         let only = from.lines().filter(|line| !other.contains(line)).take(20);
         only.map(|line| format!("{mark} {line}\n")).collect::<String>()
