@@ -2,4 +2,5 @@
 
 mod fidelity;
 mod restores;
+mod versions;
 mod wire;
