@@ -206,7 +206,6 @@ fn what_cannot_be_done_is_refused_by_name() {
             "spec.target.databases[0].to",
         ),
         (pg("{from: a}", ", strategy: Direct"), Reason::NotSupported, "spec.strategy"),
-        (pg("{from: a}", ", statements: All"), Reason::NotSupported, "spec.statements"),
         (
             pg("{from: a, to: b}", ", verification: {queries: [{database: a, sql: x}]}"),
             Reason::InvalidSpec,

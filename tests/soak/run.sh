@@ -32,6 +32,9 @@ absent() {
 part damage env REINSTATE_SOAK_DAMAGE=200 cargo test --locked --release --test it dbackup::
 part kills env REINSTATE_SOAK_KILLS=100 cargo test --locked --release --test it -- sqlite::kills runner::kills postgres::switches
 
+# The database of PostgreSQL's own regression suite, plain and as an archive, against psql and pg_restore.
+part regression bash tests/soak/regression.sh
+
 # 10,000 finished restores, five quiet minutes, 500 to be run: requests, memory, times.
 part scale env REINSTATE_SOAK_FINISHED=10000 REINSTATE_SOAK_QUIET_SECONDS=300 REINSTATE_SOAK_RUNS=500 \
     cargo test --locked --release --test e2e scale:: -- --nocapture --test-threads 1

@@ -1,7 +1,7 @@
 //! A target on a database server: where it is, how it is verified, who logs in.
 
 use crate::api::connection::{Credentials, TlsMode};
-use crate::api::restore::spec::{Statements, Strategy};
+use crate::api::restore::spec::Strategy;
 use crate::api::restore::{Format, Target};
 use crate::api::{DatabaseConnectionSpec, DatabaseRestoreSpec};
 use crate::plan::resolve::{Resolver, secret_key};
@@ -59,11 +59,6 @@ impl Resolver<'_> {
                 let message = "is not a format of PostgreSQL, which the target is";
                 self.problem(Reason::EngineMismatch, "spec.backup.format", message);
             }
-        }
-        if spec.statements == Statements::All {
-            let message =
-                "only the kinds of statements that dump tools write are sent to PostgreSQL; use Known";
-            self.problem(Reason::NotSupported, "spec.statements", message);
         }
         if spec.strategy == Strategy::Direct {
             let message =

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::open::{Mounts, keep_until, mount, read, read_text, run_id};
 use crate::plan::{
     EngineSettings, Login, ReplaceBy, RestorePlan, Rows, SecretKey, SecretReader, ServerTarget, Sessions,
-    SqliteTarget, Statistics, TargetPlan, TlsMode, VersionGuard,
+    SqliteTarget, Statements, Statistics, TargetPlan, TlsMode, VersionGuard,
 };
 use crate::reason::Reason;
 use crate::runner::engine::postgres::{self, Postgres, wire};
@@ -94,6 +94,7 @@ fn postgres_settings(
         login: access(&server.credentials, secrets)?,
         privileged: server.privileged_credentials.as_ref().map(|login| access(login, secrets)).transpose()?,
         allows_superuser: server.allow_superuser,
+        all_statements: plan.statements == Statements::All,
         database: row.to.clone(),
         expect_identity: server.expect_identity.clone(),
         keep_until: keep_until(plan, now),

@@ -1,7 +1,10 @@
 //! The PostgreSQL engine against real servers of every supported age.
 
+mod fidelity;
 mod formats;
 mod lanes;
+mod regression;
 mod restores;
 mod switches;
+mod versions;
 mod wire;

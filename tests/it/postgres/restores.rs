@@ -64,6 +64,7 @@ pub(super) fn settings_at(port: u16, ca: Option<Vec<u8>>, user: &str, database: 
         login: access(user),
         privileged: None,
         allows_superuser: user == SUPERUSER,
+        all_statements: false,
         database: database.to_owned(),
         expect_identity: None,
         keep_until: Some("2099-01-01T00:00:00Z".parse().unwrap()),
@@ -114,7 +115,7 @@ pub(super) fn refused(settings: PostgresTarget, backup: &Backup) -> Fault {
 
 /// Databases whose names begin so.
 pub(super) fn databases(server: &Postgres, start: &str) -> Vec<String> {
-    let sql = format!("select datname from pg_database where starts_with(datname, '{start}') order by 1");
+    let sql = format!("select datname from pg_database where strpos(datname, '{start}') = 1 order by 1");
     server.sql("postgres", &sql).lines().map(str::to_owned).collect()
 }
 
@@ -575,6 +576,21 @@ fn one_database_of_a_cluster_goes_alone_and_with_its_own_locale() {
         server.sql("postgres", &format!("drop database {target}"));
     }
     assert!(cluster.entry.of_database("no such").is_none());
+}
+
+#[test]
+fn what_no_dump_tool_writes_is_sent_where_all_statements_are() {
+    let server = postgres(15);
+    let target = fresh("all");
+    let backup = Backup::script(
+        "CREATE FUNCTION public.root(double precision) RETURNS double precision LANGUAGE internal AS 'dsqrt';\n\
+         DO $$ BEGIN CREATE VIEW public.made AS SELECT public.root(9) AS a; END $$;\n",
+    );
+    let mut settings = settings(server, SUPERUSER, &target);
+    assert_eq!(refused(settings.clone(), &backup).reason, Reason::UnsafeContent);
+    settings.all_statements = true;
+    restore(settings, &backup).unwrap();
+    assert_eq!(server.sql(&target, "select a from made"), "3");
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub struct PostgresTarget {
     pub privileged: Option<Access>,
     /// `login` may be a superuser.
     pub allows_superuser: bool,
+    /// Statements that no dump tool writes, and code that runs with the rights of the server's process, are
+    /// sent too.
+    pub all_statements: bool,
     /// The target, which is the exact name that a confirmation carries.
     pub database: String,
     /// The `system_identifier` that the server must have.

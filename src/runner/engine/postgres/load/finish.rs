@@ -10,15 +10,8 @@ use crate::runner::engine::postgres::server::{PostgresTarget, Session};
 use crate::runner::engine::postgres::wire::{Notices, Transaction};
 use crate::runner::fault::{Fault, Result, Stage};
 
-/// Ends the load on the session of what went in order; `told` are the rows that the server took in and
-/// what the other sessions had to say.
-pub(super) fn finish(
-    mut session: Session,
-    settings: &PostgresTarget,
-    gate: &Gate,
-    told: (BTreeMap<String, u64>, Notices),
-) -> Result<Loaded> {
-    let (rows, others) = told;
+/// Ends the dump's settings on the session of what went in order; gives back what the server had to say.
+pub(super) fn end_settings(session: &mut Session) -> Result<Notices> {
     if session.connection.transaction() != Transaction::Idle {
         let message = "the dump begins a transaction that it does not end, so nothing of it would stay";
         return Err(Fault::new(Stage::Restore, Reason::CorruptBackup, message));
@@ -26,21 +19,23 @@ pub(super) fn finish(
     session.run("end the dump's settings", "RESET ALL", Reason::RestoreFailed)?;
     let own = "SET search_path = pg_catalog";
     session.run("look at the server's own names only", own, Reason::RestoreFailed)?;
-    let notices = session.connection.take_notices();
-    if settings.analyzes {
-        // It warns of every table of the server's own that it leaves out.
-        let quiet = "SET client_min_messages = error";
-        session.run("hear of errors only", quiet, Reason::RestoreFailed)?;
-        session.run("collect the planner's statistics", "ANALYZE", Reason::RestoreFailed)?;
-    }
+    Ok(session.connection.take_notices())
+}
+
+/// What there is to tell. `told` are the rows that the server took in and what it had to say on any session.
+pub(super) fn finish(
+    mut session: Session,
+    settings: &PostgresTarget,
+    gate: &Gate,
+    (rows, notices): (BTreeMap<String, u64>, Notices),
+) -> Result<Loaded> {
     let grown = tables_of_extensions(&mut session)?;
     let mut notes = gate.notes();
     // An archive states owners beside its statements, so nothing of them is met and counted.
     let user = &settings.login.user;
     notes.insert(0, format!("everything belongs to {user}; owners and rights in the backup are left out"));
-    let first = notices.first.first().or(others.first.first());
-    if let Some(first) = first {
-        let count = counted(notices.count + others.count, "warning");
+    if let Some(first) = notices.first.first() {
+        let count = counted(notices.count, "warning");
         notes.push(format!("the server gave {count}, the first: {}", first.message));
     }
     Ok(Loaded { rows, grown, notes })

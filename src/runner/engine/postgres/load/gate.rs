@@ -51,7 +51,10 @@ impl Gate {
                 self.foreign.insert(self.table_name(table));
             }
             Step::CopyFrom { table, .. } | Step::Insert { table } if self.is_foreign(table) => {
-                let what = format!("rows for the foreign table {table}, which another server holds");
+                let what = format!(
+                    "rows for the foreign table {table}, which another server holds, or a part of it; of a table \
+                     with such a part make the dump without --load-via-partition-root"
+                );
                 return Err(unsafe_content(place, &what));
             }
             Step::Setting { name: "search_path", values } => self.look_in(values.first().cloned()),

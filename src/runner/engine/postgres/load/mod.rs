@@ -7,6 +7,7 @@
 //!             gate: judges each statement
 //! ```
 
+mod analyze;
 mod archive;
 mod board;
 mod finish;

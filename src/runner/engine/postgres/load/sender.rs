@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::analyze::analyze;
 use super::board::{Copy, Task, check_rows};
-use super::finish::finish;
+use super::finish::{end_settings, finish};
 use super::gate::Gate;
 use super::lanes::Lanes;
 use super::place::{Place, describe, failed, shown, unsafe_content};
@@ -52,6 +53,7 @@ pub(super) struct Sender {
     class: Option<Class>,
     /// The dump has begun a transaction.
     in_transaction: bool,
+    major: u32,
     /// Tables whose rows one lane takes in.
     in_order: BTreeSet<String>,
 }
@@ -60,13 +62,8 @@ impl Sender {
     /// Opens the session for what goes in order.
     pub(super) fn open(door: Door, load: &LoadOptions) -> Result<Self> {
         let mut options = Options::new(u16::try_from(load.major).unwrap_or(u16::MAX));
-        options.skip.extend([
-            Part::Owners,
-            Part::Grants,
-            Part::SecurityLabels,
-            Part::Subscriptions,
-            Part::TableAccessMethods,
-        ]);
+        options.skip.extend([Part::Owners, Part::Grants, Part::SecurityLabels, Part::Subscriptions]);
+        options.all = door.settings.all_statements;
         Ok(Self {
             series: Series::new(door.open()?),
             lanes: Lanes::new(door.clone(), load.lanes),
@@ -78,6 +75,7 @@ impl Sender {
             later_bytes: 0,
             class: None,
             in_transaction: false,
+            major: load.major,
             in_order: load.in_order.clone(),
         })
     }
@@ -147,7 +145,7 @@ impl Sender {
         if let Step::Setting { name, .. } = step {
             self.settings = self.settings.with(name, text);
         }
-        if !may_fail(step) {
+        if !goes_alone(step) {
             let table = match step {
                 Step::Insert { table } => Some(self.gate.table_name(table)),
                 _ => None,
@@ -276,16 +274,24 @@ impl Sender {
         self.meet()?;
         let rows = self.series.settle()?;
         self.lanes.add_rows(rows);
-        let (rows, notices) = self.lanes.close()?;
+        let mut notices = end_settings(&mut self.series.session)?;
+        if self.door.settings.analyzes {
+            analyze(&mut self.series.session, &mut self.lanes, self.major)?;
+        }
+        let (rows, others) = self.lanes.close()?;
+        notices.count += others.count;
+        notices.first.extend(others.first);
         finish(self.series.session, &self.door.settings, &self.gate, (rows, notices))
     }
 }
 
-/// Whether the server may refuse the statement, and nothing is lost.
-const fn may_fail(step: &Step) -> bool {
+/// Whether the statement goes alone: the server may refuse it and nothing is lost, or it may be of a kind
+/// that no transaction takes.
+const fn goes_alone(step: &Step) -> bool {
     matches!(
         step,
-        Step::Comment { object: Object::Extension | Object::Schema }
+        Step::Other
+            | Step::Comment { object: Object::Extension | Object::Schema }
             | Step::Create { object: Object::Schema, .. }
     )
 }

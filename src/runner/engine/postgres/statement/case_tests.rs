@@ -148,6 +148,10 @@ pub(super) const REAL: &[(&str, &str)] = &[
     ),
     ("ALTER TABLE ONLY sales.customers ALTER COLUMN id SET (n_distinct=-1)", "Column of sales.customers"),
     (
+        "ALTER TABLE ONLY sales.customers ALTER COLUMN id SET (pg_attver=50826696)",
+        "skip column version of sales.customers",
+    ),
+    (
         "ALTER TABLE ONLY sales.customers ALTER COLUMN id SET DEFAULT nextval('sales.customers_id_seq'::regclass)",
         "Column of sales.customers",
     ),

@@ -15,7 +15,7 @@ const TRUSTED_LANGUAGES: &[&str] =
     &["sql", "plpgsql", "plperl", "pltcl", "plv8", "plcoffee", "plls", "pllua", "plrust", "java"];
 
 pub(super) const UNTRUSTED: &str = "it would run code with the rights of the server's own process; \
-     allow untrusted code for this restore if the dump is trusted that far";
+     `statements: All` sends it, if the dump is trusted that far";
 
 pub(super) fn create(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
     if tokens.words("OR REPLACE") {
@@ -199,7 +199,7 @@ fn routine(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
     }
     let languages = languages(tokens)?;
     let untrusted = languages.iter().any(|language| !TRUSTED_LANGUAGES.contains(&language.as_str()));
-    if untrusted && !options.untrusted_code {
+    if untrusted && !options.all {
         return Err(UNTRUSTED);
     }
     send(Step::Routine { name, languages, untrusted })

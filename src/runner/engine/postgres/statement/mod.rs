@@ -61,19 +61,20 @@ pub struct Options {
     pub server: u16,
     /// What is left out.
     pub skip: BTreeSet<Part>,
-    /// Whether code may be made that runs with the rights of the server's process: functions in C
-    /// or an untrusted language, foreign tables that start a program.
-    pub untrusted_code: bool,
+    /// Whether all is sent that would be refused: code that runs with the rights of the server's process
+    /// (functions in C or an untrusted language, foreign tables that start a program), and statements
+    /// that no dump tool writes, as [`Step::Other`].
+    pub all: bool,
 }
 
 impl Options {
-    /// Everything that a dump holds, tablespaces and untrusted code excepted.
+    /// Everything that a dump tool writes, tablespaces and untrusted code excepted.
     pub fn new(server: u16) -> Self {
         Self {
             standard_conforming_strings: true,
             server,
             skip: BTreeSet::from([Part::Tablespaces]),
-            untrusted_code: false,
+            all: false,
         }
     }
 }
@@ -144,9 +145,10 @@ pub fn judge(text: &[u8], options: &Options) -> Judged {
         Some((_, read)) => read(rest, options),
         None => Err(NOT_WRITTEN),
     };
-    verdict.unwrap_or_else(|why| {
-        let why = if start.is_broken() { BROKEN } else { why };
-        Judged::Unsafe(refusal(start, why))
+    verdict.unwrap_or_else(|why| match (start.is_broken(), options.all) {
+        (true, _) => Judged::Unsafe(refusal(start, BROKEN)),
+        (false, false) => Judged::Unsafe(refusal(start, why)),
+        (false, true) => Judged::Send(Step::Other),
     })
 }
 

@@ -201,6 +201,8 @@ pub enum Step {
         /// The role that will make them, then those that get rights.
         roles: Vec<Vec<u8>>,
     },
+    /// No dump tool writes it, so nothing is known of what it does; sent only where all is.
+    Other,
 }
 
 /// What `CREATE TABLE` says.

@@ -42,7 +42,7 @@ fn parents(tokens: &mut Tokens<'_>) -> Option<Vec<Name>> {
 }
 
 pub(super) fn create_foreign(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
-    if starts_program(tokens) && !options.untrusted_code {
+    if starts_program(tokens) && !options.all {
         return Err(UNTRUSTED);
     }
     let table = create::name(&mut tokens)?;
@@ -109,6 +109,9 @@ fn column(mut tokens: Tokens<'_>, table: Name) -> Verdict {
     if tokens.words("DROP DEFAULT") {
         return skip("ALTER TABLE … DROP DEFAULT", NO_DROP);
     }
+    if is_version(tokens) {
+        return skip(format!("column version of {table}"), "the server counts versions of columns by itself");
+    }
     let change = if tokens.words("ADD GENERATED") {
         Change::Identity
     } else {
@@ -124,6 +127,18 @@ fn column(mut tokens: Tokens<'_>, table: Name) -> Verdict {
         Change::Column
     };
     send(Step::AlterTable { table, change })
+}
+
+/// Whether all that is set is the counter that a server may keep in a column's options: a client that does not
+/// know of it writes it into the dump, and other servers refuse it.
+fn is_version(mut tokens: Tokens<'_>) -> bool {
+    tokens.words("SET")
+        && tokens.punct(b'(')
+        && tokens.words("PG_ATTVER")
+        && tokens.punct(b'=')
+        && (tokens.text().is_some() || matches!(tokens.next(), Token::Number(_)))
+        && tokens.punct(b')')
+        && tokens.end()
 }
 
 /// Actions without data of their own.

@@ -111,6 +111,7 @@ fn brief_step(step: &Step) -> String {
     match step {
         Step::Setting { name, values } => format!("set {name} [{}]", names(values)),
         Step::Begin => "begin".to_owned(),
+        Step::Other => "other".to_owned(),
         Step::Commit => "commit".to_owned(),
         Step::Create { object, name } => format!("create {}", named(*object, name.as_ref())),
         Step::Alter { object, name } => format!("alter {}", named(*object, name.as_ref())),
@@ -427,16 +428,32 @@ const HOSTILE: &[&str] = &[
 
 #[test]
 fn code_of_the_servers_process_is_refused_unless_it_is_allowed() {
-    let options = Options { untrusted_code: true, ..Options::new(18) };
+    let options = Options { all: true, ..Options::new(18) };
     for (text, expected) in [
         ("CREATE FUNCTION f() RETURNS integer LANGUAGE c AS 'x'", "routine f c untrusted"),
         ("CREATE FUNCTION f() RETURNS integer LANGUAGE PLPYTHON3U AS 'x'", "routine f plpython3u untrusted"),
         ("CREATE FOREIGN TABLE t (a text) SERVER f OPTIONS (program 'x')", "foreign table t at f"),
     ] {
         let refused = judged(text);
-        assert!(refused.contains("allow untrusted code"), "{refused}");
+        assert!(refused.contains("statements: All"), "{refused}");
         assert_eq!(brief(&judge(text.as_bytes(), &options)), expected);
     }
+}
+
+#[test]
+fn what_no_dump_tool_writes_is_sent_only_where_all_is() {
+    let options = Options { all: true, ..Options::new(18) };
+    let all = |text: &str| brief(&judge(text.as_bytes(), &options));
+    for text in
+        ["DO $$ BEGIN END $$", "UPDATE t SET a = 1", "COPY t FROM PROGRAM 'x'", "CREATE TABLE t AS SELECT 1"]
+    {
+        assert!(judged(text).starts_with("unsafe "), "{text}");
+        assert_eq!(all(text), "other", "{text}");
+    }
+    // What cannot be read is no statement, and what lies outside of the database stays there.
+    assert!(all("DO $$ BEGIN").starts_with("unsafe "));
+    assert_eq!(all("CREATE ROLE x SUPERUSER"), "skip ROLE x");
+    assert_eq!(all("DROP TABLE t"), "skip DROP TABLE t");
 }
 
 #[test]
