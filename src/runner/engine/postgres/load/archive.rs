@@ -11,6 +11,7 @@ use super::sender::Sender;
 use crate::runner::engine::postgres::archive::entry::{Entry, Section, settings};
 use crate::runner::engine::postgres::archive::reader::{Event, read_archive_with};
 use crate::runner::engine::postgres::copy::Rows;
+use crate::runner::engine::postgres::names::quote_ident;
 use crate::runner::engine::postgres::script::{Keep, Script, Statement};
 use crate::runner::engine::postgres::settings::Settings;
 use crate::runner::engine::postgres::split::Splitter;
@@ -42,6 +43,8 @@ struct Loading {
     later: Vec<Entry>,
     /// Reads the SQL of a block of `INSERT`s.
     splitter: Option<Splitter>,
+    /// The access method that tables are made with.
+    access_method: Vec<u8>,
     /// The block that is open.
     block: String,
     object: Object,
@@ -98,11 +101,24 @@ impl Loading {
         if self.by_schema && !entry.namespace.is_empty() {
             sender.search_path(&entry.namespace, &entry.describe())?;
         }
+        self.access_method(sender, entry)?;
         let mut splitter = self.splitter();
         let place = Place::Entry(entry.describe());
         let mut script = Statements { sender, place };
         splitter.feed(&entry.defn, &mut script)?;
         splitter.finish(&mut script)
+    }
+
+    /// Chooses the access method of an entry's table, which its statement does not name. Partitioned tables
+    /// have none to be made with.
+    fn access_method(&mut self, sender: &mut Sender, entry: &Entry) -> Result<()> {
+        let method = &entry.table_am;
+        if method.is_empty() || entry.relkind == b'p' || *method == self.access_method {
+            return Ok(());
+        }
+        self.access_method.clone_from(method);
+        let sql = [b"SET default_table_access_method = ", quote_ident(method).as_slice()].concat();
+        sender.statement(&sql, &Place::Entry(entry.describe()))
     }
 
     fn splitter(&self) -> Splitter {
