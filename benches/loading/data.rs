@@ -16,7 +16,7 @@ insert into customer select g, 'Customer ' || g, 'mail' || g || '@example.com', 
   date '2001-01-01' + (g % 9000)::int, repeat(md5(g::text) || ' ', (g % 4)::int) from generate_series(1, 200 * :mib) g;
 create table sale (id bigint primary key, customer bigint not null, at timestamptz not null, state text, total numeric(12,2), paid boolean);
 insert into sale select g, 1 + (g * 7919) % (200 * :mib), timestamptz '2020-01-01 00:00Z' + g * interval '17 seconds',
-  (array['new','sent','done','back'])[1 + g % 4], (g % 100000) / 7.0, g % 3 = 0 from generate_series(1, 1200 * :mib) g;
+  (array['new','sent','done','back'])[1 + g % 4], (g % 100000) / 7.0, g % 3 = 0 from generate_series(1::bigint, 1200 * :mib) g;
 create table line (sale bigint not null, number int not null, item uuid not null, count int, price numeric(10,2), note text);
 insert into line select 1 + g / 4, (g % 4)::int, md5((g % 50021)::text)::uuid, (g % 9)::int, (g % 9999) / 3.0,
   case when g % 5 = 0 then md5(g::text) end from generate_series(0, 4800 * :mib - 1) g;

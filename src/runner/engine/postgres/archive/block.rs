@@ -19,11 +19,18 @@ enum Kind {
     Object,
 }
 
+/// Stored bytes that are decoded at once: `pg_dump` stores pieces of 4 KiB, and decoders are slow at the
+/// edges of what they are given.
+const STORED_BYTES: usize = 64 * 1024;
+
 /// A data block, or one large object of it, while its bytes go by.
 #[derive(Debug)]
 pub(super) struct Block {
     decoder: BlockDecoder,
     kind: Kind,
+    /// Stored bytes that wait for more.
+    stored: Vec<u8>,
+    collects: bool,
 }
 
 impl Block {
@@ -34,12 +41,17 @@ impl Block {
         } else {
             Kind::Copy(CopyReader::new(encoding), false)
         };
-        Ok(Self { decoder: BlockDecoder::new(codec)?, kind })
+        Self::of(codec, kind)
     }
 
     /// A large object.
     pub(super) fn of_object(codec: BlockCodec) -> Result<Self> {
-        Ok(Self { decoder: BlockDecoder::new(codec)?, kind: Kind::Object })
+        Self::of(codec, Kind::Object)
+    }
+
+    fn of(codec: BlockCodec, kind: Kind) -> Result<Self> {
+        let collects = codec != BlockCodec::None;
+        Ok(Self { decoder: BlockDecoder::new(codec)?, kind, stored: Vec::new(), collects })
     }
 
     /// Takes stored bytes.
@@ -48,12 +60,29 @@ impl Block {
         stored: &[u8],
         give: &mut dyn FnMut(Event<'_>) -> Result<()>,
     ) -> Result<()> {
+        if !self.collects {
+            return self.decode(stored, give);
+        }
+        self.stored.extend_from_slice(stored);
+        if self.stored.len() >= STORED_BYTES { self.decode_collected(give) } else { Ok(()) }
+    }
+
+    fn decode_collected(&mut self, give: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        let mut stored = std::mem::take(&mut self.stored);
+        self.decode(&stored, give)?;
+        stored.clear();
+        self.stored = stored;
+        Ok(())
+    }
+
+    fn decode(&mut self, stored: &[u8], give: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         let kind = &mut self.kind;
         self.decoder.feed(stored, &mut |plain| kind.take(plain, give))
     }
 
     /// The end of the stored bytes: the rows that were in them.
-    pub(super) fn finish(self) -> Result<u64> {
+    pub(super) fn finish(mut self, give: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<u64> {
+        self.decode_collected(give)?;
         self.decoder.finish()?;
         match self.kind {
             Kind::Copy(reader, true) => Ok(reader.rows()),

@@ -153,7 +153,7 @@ impl CustomReader {
     fn end_data(&mut self, give: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         let entry = self.toc.entries().get(self.current);
         let rows = match self.block.take() {
-            Some(block) => block.finish().map_err(|fault| named(fault, entry))?,
+            Some(block) => block.finish(give).map_err(|fault| named(fault, entry))?,
             None => 0,
         };
         if entry.is_some_and(Entry::is_large_objects) {

@@ -265,10 +265,11 @@ impl Files {
             },
             Open::Data(place, block) => {
                 let entry = self.toc.entries().get(place);
-                give(Event::End(block.finish().map_err(|fault| named(fault, entry))?))
+                let rows = block.finish(give).map_err(|fault| named(fault, entry))?;
+                give(Event::End(rows))
             }
             Open::Object(oid, block) => {
-                block.finish().map_err(|fault| of_object(fault, oid))?;
+                block.finish(give).map_err(|fault| of_object(fault, oid))?;
                 give(Event::ObjectEnd)
             }
             Open::List => self.objects.end_list(),
