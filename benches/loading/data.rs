@@ -45,7 +45,8 @@ pub struct Data {
     pub folder: PathBuf,
     /// Where the server is reached.
     pub port: u16,
-    link: Option<Rc<FaultyLink>>,
+    /// The link ends with it.
+    _link: Option<Rc<FaultyLink>>,
 }
 
 impl Data {
@@ -69,21 +70,21 @@ impl Data {
         let folder = PathBuf::from(cache).join("reinstate/bench-loading");
         std::fs::create_dir_all(&folder).unwrap();
         let port = server.port;
-        Self { server: Rc::new(server), folder, port, link: None }
+        Self { server: Rc::new(server), folder, port, _link: None }
     }
 
     /// The same server, whose answers take `latency` milliseconds longer.
     pub fn behind(&self, latency: u32) -> Self {
         let link = FaultyLink::to(self.server.port);
         link.add("latency", &json!({"latency": latency}));
-        Self { port: link.port, link: Some(Rc::new(link)), ..self.clone() }
+        Self { port: link.port, _link: Some(Rc::new(link)), ..self.clone() }
     }
 
     /// Makes `large.sql` and `large.dump`.
     pub fn large(&self) {
         let mib = number("REINSTATE_BENCH_MIB", 1024);
-        // A unit of the tables is about 0.93 MiB of their dump.
-        self.make("large", &LARGE.replace(":mib", &(mib * 100 / 93).to_string()), mib);
+        // A unit of the tables is about 0.58 MiB of their dump.
+        self.make("large", &LARGE.replace(":mib", &(mib * 100 / 58).to_string()), mib);
     }
 
     /// Makes `small.sql` and `small.dump`.

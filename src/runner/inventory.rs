@@ -111,9 +111,14 @@ pub struct DatabaseEntry {
 }
 
 impl DatabaseEntry {
-    /// What the dump holds of one of the databases that it changes to.
+    /// What the dump holds of one of the databases that it changes to; `None` where it holds none of that
+    /// name, or two whose names cannot be told apart as text.
     pub fn of_database(&self, name: &str) -> Option<Self> {
-        let found = self.facts.databases.iter().find(|database| database.name == name)?.clone();
+        let mut named = self.facts.databases.iter().filter(|database| database.name == name);
+        let found = named.next()?.clone();
+        if named.next().is_some() {
+            return None;
+        }
         let facts = DumpFacts {
             tables: Some(found.tables.clone()),
             create_statement: found.create_statement.clone(),

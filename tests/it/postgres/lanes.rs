@@ -194,3 +194,82 @@ fn statements_that_the_run_limits_in_time_end_it() {
     let fault = refused(hasty, &Backup::script(SLOW));
     assert!(fault.full_message().contains("statement timeout"), "{}", fault.full_message());
 }
+
+/// Rows for `COPY public.t (a, b)` that are worth several connections.
+fn many_rows(count: usize) -> String {
+    (0..count)
+        .map(|row| format!("{row}\tsome text that makes the rows longer than they need to be\n"))
+        .collect()
+}
+
+#[test]
+fn what_needs_the_rows_of_other_tables_finds_them() {
+    let server = postgres(15);
+    let rows = many_rows(150_000);
+    // A check that looks into another table, as psql has filled it by then; and a view that is filled between.
+    let sql = format!(
+        "CREATE TABLE public.t (a integer, b text);\n\
+         CREATE FUNCTION public.in_t(v integer) RETURNS boolean LANGUAGE sql AS \
+         $$select exists (select from public.t where a = v)$$;\n\
+         CREATE TABLE public.u (x integer, CONSTRAINT known CHECK (public.in_t(x)));\n\
+         CREATE MATERIALIZED VIEW public.v AS SELECT count(*) AS n FROM public.t WITH NO DATA;\n\
+         COPY public.t (a, b) FROM stdin;\n{rows}\\.\n\
+         COPY public.u (x) FROM stdin;\n149999\n\\.\n\
+         BEGIN;\nREFRESH MATERIALIZED VIEW public.v;\nCOMMIT;\n"
+    );
+    let backup = Backup::script(&sql);
+    for lanes in [2, 4] {
+        let target = fresh(&format!("asking{lanes}"));
+        with_lanes(server, &target, lanes, &backup);
+        assert_eq!(server.sql(&target, "select x, n from public.u, public.v"), "149999|150000");
+    }
+}
+
+#[test]
+fn what_a_dump_does_in_its_own_transaction_or_session_stays_there() {
+    let server = postgres(15);
+    let rows = many_rows(80_000);
+    let known = format!(
+        "CREATE TABLE public.t (a integer, b text);\nCREATE SEQUENCE public.s;\n\
+         BEGIN;\nSELECT pg_catalog.setval('public.s', 7, true);\nCOPY public.t (a, b) FROM stdin;\n{rows}\\.\nCOMMIT;\n\
+         ALTER TABLE ONLY public.t ADD CONSTRAINT k PRIMARY KEY (a);\n"
+    );
+    let target = fresh("transaction");
+    with_lanes(server, &target, 3, &Backup::script(&known));
+    assert_eq!(
+        server.sql(&target, "select count(*), (select last_value from public.s) from public.t"),
+        "80000|7"
+    );
+    // What no dump tool writes, where all is sent.
+    let all = format!(
+        "CREATE TABLE public.d (at date);\nCREATE TABLE public.t (a integer, b text);\nSET datestyle = 'SQL, DMY';\n\
+         COPY public.d (at) FROM stdin;\n03/04/2024\n\\.\n\
+         BEGIN TRANSACTION;\nTRUNCATE public.t;\nCOPY public.t (a, b) FROM stdin;\n{rows}\\.\nCOMMIT;\n"
+    );
+    let target = fresh("strange");
+    let mut settings = settings(server, CREATOR, &target);
+    (settings.lanes, settings.all_statements) = (3, true);
+    restore(settings, &Backup::script(&all)).unwrap_or_else(|fault| panic!("{}", fault.full_message()));
+    assert_eq!(server.sql(&target, "select to_char(at, 'YYYY-MM-DD') from public.d"), "2024-04-03");
+    assert_eq!(server.sql(&target, "select count(*) from public.t"), "80000");
+}
+
+#[test]
+fn limits_that_a_role_has_do_not_end_a_load() {
+    let server = postgres(18);
+    server.sql(
+        "postgres",
+        &format!(
+            "create role hurried login createdb password '{PASSWORD}';
+             alter role hurried set idle_session_timeout = '1s'; alter role hurried set transaction_timeout = '1s';
+             alter role hurried set idle_in_transaction_session_timeout = '1s'"
+        ),
+    );
+    let mut sql = "CREATE TABLE public.t (a integer, b text);\nCOPY public.t (a, b) FROM stdin;\n".to_owned();
+    sql.push_str(&many_rows(200_000));
+    sql.push_str("\\.\nALTER TABLE ONLY public.t ADD CONSTRAINT k PRIMARY KEY (a);\n");
+    let target = fresh("hurried");
+    restore(settings(server, "hurried", &target), &Backup::script(&sql))
+        .unwrap_or_else(|fault| panic!("{}", fault.full_message()));
+    assert_eq!(server.sql(&target, "select count(*) from public.t"), "200000");
+}

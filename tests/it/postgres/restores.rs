@@ -492,16 +492,26 @@ fn a_login_that_may_not_create_databases_loads_an_empty_one_in_place_and_no_othe
 fn extensions_that_are_missing_or_closed_are_told_before_anything_is_made() {
     let server = postgres(15);
     let target = fresh("extended");
-    for (user, extension, says) in [
-        (CREATOR, "no_such_extension", "that the server does not have: no_such_extension"),
-        (CREATOR, "pageinspect", "only a superuser may create, which creator is not: pageinspect"),
+    let empty = fresh("emptyextended");
+    server.sql("postgres", &format!("create database {empty} owner {PLAIN}"));
+    for (user, database, extension, says) in [
+        (CREATOR, &target, "no_such_extension", "that the server does not have: no_such_extension"),
+        (PLAIN, &empty, "pageinspect", "only a superuser may create, which plain is not: pageinspect"),
     ] {
         let sql = format!("CREATE EXTENSION IF NOT EXISTS {extension} WITH SCHEMA public;\n");
-        let fault = refused(settings(server, user, &target), &Backup::script(&sql));
+        let fault = refused(settings(server, user, database), &Backup::script(&sql));
         assert_eq!(fault.reason, Reason::ExtensionNotAvailable, "{}", fault.full_message());
         assert!(fault.message.contains(says), "{}", fault.message);
         assert_eq!(databases(server, &target), Vec::<String>::new());
     }
+    // Beside the target it is tried, since a provider's server may let the login.
+    let backup = Backup::script("CREATE EXTENSION IF NOT EXISTS pageinspect WITH SCHEMA public;\n");
+    let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
+    engine.survey().unwrap();
+    let notes = engine.preflight(&backup.entry).unwrap().notes;
+    assert!(notes[0].contains("only a superuser may create"), "{notes:?}");
+    drop(engine);
+    assert_eq!(refused(settings(server, CREATOR, &target), &backup).reason, Reason::PermissionDenied);
     // Trusted ones the owner may create; others an administrator can prepare.
     let trusted = Backup::script("CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA public;\n");
     restore(settings(server, CREATOR, &target), &trusted).unwrap();
@@ -530,6 +540,7 @@ fn hooks_change_what_was_loaded_before_anybody_sees_it() {
     for (sql, says) in [
         ("SELECT 1;\nSELECT nothing FROM person;", "line 2: the statement was refused"),
         ("SELECT 'open", "line 1"),
+        ("BEGIN; DELETE FROM person;", "a transaction that it does not end"),
         ("\\connect postgres", "line 1"),
         ("COPY person FROM stdin;\n", "line 1: COPY from the script is not possible"),
     ] {

@@ -153,7 +153,7 @@ fn a_killed_run_leaves_the_old_or_the_new_database_whole_and_the_next_one_clears
 /// The next run gets the lock, and leaves nothing of the dead one.
 fn clear_up(server: &Postgres, target: &str) {
     let backup = dump();
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     loop {
         match restore(settings(server, CREATOR, target), &backup) {
             Ok(_) => break,

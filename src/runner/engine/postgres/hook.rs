@@ -3,6 +3,7 @@
 use super::copy::Rows;
 use super::script::{Keep, Script, Statement, read_script};
 use super::server::{PostgresTarget, Session};
+use super::wire::Transaction;
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -21,6 +22,10 @@ pub(super) fn run(settings: &PostgresTarget, database: &str, sql: &str, cancel: 
         let message = fault.message.replace(" of the dump", "").replace("the dump ", "it ");
         Fault { stage: Stage::Verify, message, reason: of_hook(fault.reason), source: fault.source }
     })?;
+    if hook.session.connection.transaction() != Transaction::Idle {
+        let message = "it begins a transaction that it does not end, so nothing of it would stay";
+        return Err(Fault::new(Stage::Verify, Reason::HookFailed, message));
+    }
     Ok(hook.statements)
 }
 

@@ -40,7 +40,7 @@ impl Scanner for ArchiveScanner {
     fn finish(mut self: Box<Self>) -> Result<DumpFacts> {
         let inventory = &mut self.inventory;
         self.reader.finish(&mut |event| inventory.take(event))?;
-        let Counts { tables, databases, extensions } = self.inventory.tables.into_counts();
+        let Counts { tables, databases, extensions, in_order } = self.inventory.tables.into_counts();
         Ok(DumpFacts {
             tables: Some(tables),
             databases,
@@ -50,7 +50,7 @@ impl Scanner for ArchiveScanner {
             create_statement: self.inventory.create_statement,
             warnings: self.inventory.warnings,
             extensions,
-            in_order: self.inventory.in_order.iter().map(TableName::shown).collect(),
+            in_order,
             late_contents: self.reader.late_contents(),
             ..DumpFacts::default()
         })
@@ -65,7 +65,6 @@ struct Inventory {
     create_statement: Option<Vec<u8>>,
     largest: u64,
     warnings: Vec<String>,
-    in_order: Vec<TableName>,
     /// Settings of the archive's texts, for the statements of `--inserts`.
     contents: super::settings::Settings,
     /// The table whose data go by.
@@ -110,7 +109,7 @@ impl Inventory {
             self.tables.extension(&entry.tag)?;
         }
         for entry in entries.iter().filter(|entry| in_order::may_say(&entry.defn)) {
-            let mut wanted = InOrder { schema: &entry.namespace, tables: &mut self.in_order };
+            let mut wanted = InOrder { schema: &entry.namespace, tables: &mut self.tables };
             let mut splitter = Splitter::new(Keep::Head).with_settings(self.contents);
             splitter.feed(&entry.defn, &mut wanted)?;
             splitter.finish(&mut wanted)?;
@@ -144,14 +143,14 @@ fn table_of(entry: &Entry) -> TableName {
 /// Collects the tables that an entry's statements ask the order of rows for.
 struct InOrder<'a> {
     schema: &'a [u8],
-    tables: &'a mut Vec<TableName>,
+    tables: &'a mut Tables,
 }
 
 impl Script for InOrder<'_> {
     fn statement(&mut self, statement: Statement<'_>) -> Result<()> {
         if let Some(Name { schema, name: table }) = in_order::table(statement.text) {
             let schema = schema.or_else(|| Some(self.schema.to_vec()).filter(|schema| !schema.is_empty()));
-            self.tables.push(TableName { schema, table });
+            return self.tables.keep_order(TableName { schema, table });
         }
         Ok(())
     }

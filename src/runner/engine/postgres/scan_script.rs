@@ -68,7 +68,6 @@ struct Inventory {
     version: Option<String>,
     /// By the database that is created.
     create_statements: Vec<(Vec<u8>, Vec<u8>)>,
-    in_order: Vec<TableName>,
 }
 
 impl Inventory {
@@ -97,7 +96,7 @@ impl Inventory {
             let what = "the dump holds no statement";
             return Err(Fault::new(Stage::Inspect, Reason::Truncated, what));
         }
-        let Counts { tables, mut databases, extensions } = self.tables.into_counts();
+        let Counts { tables, mut databases, extensions, in_order } = self.tables.into_counts();
         for database in &mut databases {
             let mut created = self.create_statements.iter();
             let found = created.find(|(name, _)| String::from_utf8_lossy(name) == database.name);
@@ -111,7 +110,7 @@ impl Inventory {
             engine_version: self.version,
             create_statement: self.create_statements.into_iter().next().map(|(_, text)| text),
             extensions,
-            in_order: self.in_order.iter().map(TableName::shown).collect(),
+            in_order,
             ..DumpFacts::default()
         })
     }
@@ -129,7 +128,8 @@ impl Script for Inventory {
             self.tables.extension(&name)?;
         }
         if let Some(Name { schema, name }) = in_order::table(statement.text) {
-            self.in_order.push(self.resolved(TableName { schema, table: name }));
+            let name = self.resolved(TableName { schema, table: name });
+            self.tables.keep_order(name)?;
         }
         match subject(statement.text) {
             Subject::CreateTable(name) if !statement.partitioned => {

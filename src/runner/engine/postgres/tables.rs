@@ -27,6 +27,8 @@ pub(super) struct Tables {
     databases: Vec<Part>,
     /// Which of `databases` is the present one.
     current: Option<usize>,
+    /// Tables whose rows are of use in the order of the dump alone.
+    in_order: BTreeSet<TableName>,
     names_bytes: usize,
 }
 
@@ -38,6 +40,8 @@ pub(super) struct Counts {
     pub(super) databases: Vec<DatabaseTables>,
     /// Extensions of all of them.
     pub(super) extensions: Vec<String>,
+    /// Tables whose rows are of use in the order of the dump alone.
+    pub(super) in_order: Vec<String>,
 }
 
 impl Tables {
@@ -78,6 +82,13 @@ impl Tables {
         self.check()
     }
 
+    /// Notes a table whose rows are of use in the order of the dump alone.
+    pub(super) fn keep_order(&mut self, name: TableName) -> Result<()> {
+        self.names_bytes += name.table.len() + name.schema.as_ref().map_or(0, Vec::len) + 64;
+        self.in_order.insert(name);
+        self.check()
+    }
+
     fn check(&self) -> Result<()> {
         if self.names_bytes <= NAMES_LIMIT_BYTES {
             return Ok(());
@@ -108,7 +119,12 @@ impl Tables {
                 rows: table.rows,
             }));
         }
-        Counts { tables, databases, extensions }
+        Counts {
+            tables,
+            databases,
+            extensions,
+            in_order: self.in_order.iter().map(TableName::shown).collect(),
+        }
     }
 }
 

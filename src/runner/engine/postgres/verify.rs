@@ -13,6 +13,10 @@ use crate::runner::engine::{Context, LoadedTable, Verified};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::{DatabaseEntry, TableRows};
 
+/// Tables that are counted by one question, so that many small ones far away take no longer than they must.
+const GROUP: usize = 64;
+/// Bytes of a table from which on it is counted by itself.
+const SMALL_BYTES: u64 = 8 * 1024 * 1024;
 /// Differences that a message names.
 const SHOWN: usize = 5;
 
@@ -148,32 +152,60 @@ pub(super) struct Counted {
 
 /// All tables of users with their rows, sorted by name; and the bytes of the database.
 pub(super) fn count(session: &mut Session, cancel: &Cancel) -> Result<Counted> {
-    let sql = "SELECT nspname, relname, pg_catalog.row_security_active(c.oid) FROM pg_catalog.pg_class c \
+    let sql = "SELECT nspname, relname, pg_catalog.row_security_active(c.oid), \
+                      pg_catalog.pg_relation_size(c.oid) FROM pg_catalog.pg_class c \
                JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace \
                WHERE relkind = 'r' AND relpersistence <> 't' \
                  AND nspname::pg_catalog.text !~ '^pg_' AND nspname <> 'information_schema'::pg_catalog.name \
                ORDER BY 1, 2";
     let listed = session.rows("list the loaded tables", sql, &[])?;
     let (mut tables, mut uncounted) = (Vec::with_capacity(listed.len()), Vec::new());
+    let mut small: Vec<(&str, &str)> = Vec::new();
     for row in &listed {
         cancel.check(Stage::Verify)?;
         let text = |index: usize| row.text(index).unwrap_or_default();
-        let (schema, name) = (text(0), text(1));
+        let table = (text(0), text(1));
         // A policy that also binds the owner: the server would not count all rows for this login.
         if text(2) == "t" {
-            uncounted.push(format!("{schema}.{name}"));
-            continue;
+            uncounted.push(format!("{}.{}", table.0, table.1));
+        } else if text(3).parse::<u64>().is_ok_and(|bytes| bytes < SMALL_BYTES) {
+            small.push(table);
+            if small.len() == GROUP {
+                tables.extend(count_tables(session, &std::mem::take(&mut small))?);
+            }
+        } else {
+            tables.extend(count_tables(session, &[table])?);
         }
-        let table = format!("{}.{}", ident(schema), ident(name));
-        let counted = session.row(
-            &format!("count the rows of {table}"),
-            &format!("SELECT count(*) FROM ONLY {table}"),
-            &[],
-        )?;
-        let rows = counted.text(0).and_then(|text| text.parse().ok()).unwrap_or_default();
-        tables.push(LoadedTable { name: format!("{schema}.{name}"), rows });
     }
+    tables.extend(count_tables(session, &small)?);
+    tables.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Counted { tables, uncounted, bytes: size(session)? })
+}
+
+/// The rows of some tables, by one question.
+fn count_tables(session: &mut Session, tables: &[(&str, &str)]) -> Result<Vec<LoadedTable>> {
+    if tables.is_empty() {
+        return Ok(Vec::new());
+    }
+    let name = |(schema, table): &(&str, &str)| format!("{}.{}", ident(schema), ident(table));
+    let what = match tables {
+        [one] => format!("count the rows of {}", name(one)),
+        several => format!("count the rows of {} tables", several.len()),
+    };
+    // By itself a large one is counted by several processes of the server.
+    let sql = match tables {
+        [one] => format!("SELECT count(*) FROM ONLY {}", name(one)),
+        several => {
+            let each = several.iter().map(|table| format!("(SELECT count(*) FROM ONLY {})", name(table)));
+            format!("SELECT {}", each.collect::<Vec<_>>().join(", "))
+        }
+    };
+    let row = session.row(&what, &sql, &[])?;
+    let counted = tables.iter().enumerate().map(|(index, (schema, table))| LoadedTable {
+        name: format!("{schema}.{table}"),
+        rows: row.text(index).and_then(|text| text.parse().ok()).unwrap_or_default(),
+    });
+    Ok(counted.collect())
 }
 
 fn size(session: &mut Session) -> Result<u64> {

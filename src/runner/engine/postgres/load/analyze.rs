@@ -6,7 +6,7 @@
 use super::board::Task;
 use super::lanes::Lanes;
 use super::place::Place;
-use super::session::Settings;
+use super::session::{Door, Settings};
 use crate::runner::engine::postgres::server::Session;
 use crate::runner::engine::postgres::wire::Row;
 use crate::runner::fault::Result;
@@ -42,12 +42,13 @@ const SETTINGS: [(&str, &str); 3] = [
 ];
 
 /// Collects the statistics of what was loaded. `session` is without the dump's settings.
-pub(super) fn analyze(session: &mut Session, lanes: &mut Lanes, major: u32) -> Result<()> {
+pub(super) fn analyze(session: &mut Session, lanes: &mut Lanes, door: &Door) -> Result<()> {
     let rows = session.rows("list the tables to analyse", TABLES, &[])?;
-    let settings =
-        SETTINGS.iter().fold(Settings::default(), |all, (name, sql)| all.with(name, sql.as_bytes()));
+    let own = SETTINGS.iter().map(|(name, sql)| (*name, (*sql).to_owned()));
+    let all = own.chain(door.without_limits());
+    let settings = all.fold(Settings::default(), |all, (name, sql)| all.with(name, sql.as_bytes()));
     let place = Place::Entry("ANALYZE".to_owned());
-    for group in groups(&rows, if major >= SEVERAL_SINCE { GROUP } else { 1 }) {
+    for group in groups(&rows, if door.major >= SEVERAL_SINCE { GROUP } else { 1 }) {
         let what = match group.as_slice() {
             [one] => (*one).to_owned(),
             several => format!("{} tables", several.len()),
@@ -72,15 +73,12 @@ fn groups(rows: &[Row], most: usize) -> Vec<Vec<&str>> {
         let Some(table) = row.text(0) else { continue };
         let large =
             row.text(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() >= LARGE_PAGES;
-        match groups.last_mut().filter(|_| room > 0 && !large) {
-            Some(group) => {
-                group.push(table);
-                room -= 1;
-            }
-            None => {
-                groups.push(vec![table]);
-                room = if large { 0 } else { most - 1 };
-            }
+        if let Some(group) = groups.last_mut().filter(|_| room > 0 && !large) {
+            group.push(table);
+            room -= 1;
+        } else {
+            groups.push(vec![table]);
+            room = if large { 0 } else { most - 1 };
         }
     }
     groups

@@ -16,6 +16,10 @@ use crate::runner::fault::{Fault, Result, Stage};
 const ORDERS_LIMIT: usize = 3;
 /// Bytes of statements that wait for a lane, at most.
 const TASKS_LIMIT_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of rows that wait at all lanes together, at most, once every lane has something.
+const WAITING_ROWS_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that a waiting statement takes beside its text.
+pub(super) const WAITING_BYTES: usize = 400;
 /// How often a wait looks whether the run was asked to stop.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -27,6 +31,8 @@ pub(super) struct Copy {
     pub(super) table: String,
     pub(super) place: Place,
     pub(super) settings: Settings,
+    /// Several lanes may take its rows.
+    pub(super) spreads: bool,
 }
 
 /// Something that one lane does, in order with its others.
@@ -51,6 +57,15 @@ pub(super) struct Task {
 pub(super) enum Work {
     Order(Order),
     Task(Task),
+}
+
+/// Who takes the next piece of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// This lane.
+    Lane(usize),
+    /// One that has to be opened.
+    Another,
 }
 
 /// One lane, as the others see it.
@@ -93,6 +108,8 @@ pub(super) struct State {
     pub(super) desks: Vec<Desk>,
     tasks: VecDeque<Task>,
     task_bytes: usize,
+    /// Bytes of the rows that wait.
+    rows_bytes: usize,
     /// What is held, by tasks that run and by `COPY`s that are not ended.
     held: Vec<(String, Hold)>,
     tallies: BTreeMap<u64, Tally>,
@@ -168,6 +185,11 @@ impl Board {
         });
     }
 
+    /// Whether something has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock().failure.is_some()
+    }
+
     /// Nothing more will be ordered.
     pub(super) fn end(&self) {
         self.change(|state| state.ended = true);
@@ -197,11 +219,12 @@ impl State {
 
     /// Whether one more order may wait at a lane.
     pub(super) fn has_room_at(&self, lane: usize) -> bool {
-        self.desks.get(lane).is_some_and(Desk::has_room)
+        let full = self.rows_bytes >= WAITING_ROWS_BYTES;
+        self.desks.get(lane).is_some_and(|desk| desk.has_room() && (!full || desk.orders.is_empty()))
     }
 
     pub(super) fn add_task(&mut self, task: Task) {
-        self.task_bytes += task.text.len();
+        self.task_bytes += task.text.len() + WAITING_BYTES;
         self.tasks.push_back(task);
     }
 
@@ -216,6 +239,9 @@ impl State {
         let desk = self.desks.get_mut(lane)?;
         if let Some(order) = desk.orders.pop_front() {
             desk.working = true;
+            if let Order::Piece(rows) = &order {
+                self.rows_bytes = self.rows_bytes.saturating_sub(rows.len());
+            }
             return Some(Work::Order(order));
         }
         if desk.copies > 0 {
@@ -225,7 +251,7 @@ impl State {
         let free = |task: &Task| task.holds.iter().all(|(table, hold)| may_hold(held, table, *hold));
         let at = self.tasks.iter().position(free)?;
         let task = self.tasks.remove(at)?;
-        self.task_bytes = self.task_bytes.saturating_sub(task.text.len());
+        self.task_bytes = self.task_bytes.saturating_sub(task.text.len() + WAITING_BYTES);
         self.held.extend(task.holds.iter().cloned());
         (desk.working, desk.on_task) = (true, true);
         Some(Work::Task(task))
@@ -241,8 +267,8 @@ impl State {
     }
 
     /// A lane for the next piece of a `COPY` that the lanes `members` have begun; one more only if it may
-    /// `spread`. `Some(None)`: a further lane is wanted, of which there may still be `more`.
-    pub(super) fn choose(&self, members: &[usize], spread: bool, more: bool) -> Option<Option<usize>> {
+    /// `spread`, and one that is not open yet if there may be `more`. `None`: all have enough to do.
+    pub(super) fn choose(&self, members: &[usize], spread: bool, more: bool) -> Option<Choice> {
         let mut by_load: Vec<usize> = (0..self.desks.len()).collect();
         by_load.sort_by_key(|lane| self.desks.get(*lane).map_or(0, |desk| desk.orders.len()));
         let find = |wanted: &dyn Fn(usize, &Desk) -> bool| {
@@ -253,9 +279,9 @@ impl State {
         let idle = |lane, desk: &Desk| begins && !members.contains(&lane) && desk.is_idle();
         let room = |lane, desk: &Desk| (members.is_empty() || members.contains(&lane)) && desk.has_room();
         match find(&waits).or_else(|| find(&idle)) {
-            Some(lane) => Some(Some(lane)),
-            None if begins && more => Some(None),
-            None => find(&room).map(Some),
+            Some(lane) => Some(Choice::Lane(lane)),
+            None if begins && more => Some(Choice::Another),
+            None => find(&room).map(Choice::Lane),
         }
     }
 
@@ -265,6 +291,9 @@ impl State {
             if let Order::Begin(copy) = &order {
                 desk.copies += 1;
                 self.held.push((copy.table.clone(), Hold::Rows));
+            }
+            if let Order::Piece(rows) = &order {
+                self.rows_bytes += rows.len();
             }
             desk.orders.push_back(order);
         }
@@ -323,8 +352,8 @@ impl State {
     }
 }
 
-fn may_hold(held: &[(String, Hold)], table: &str, hold: Hold) -> bool {
-    held.iter().all(|(other, by)| other != table || hold.goes_with(*by))
+fn may_hold(taken: &[(String, Hold)], table: &str, hold: Hold) -> bool {
+    taken.iter().all(|(other, by)| other != table || hold.goes_with(*by))
 }
 
 /// The server must have taken in as many rows as the dump has.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Loaded;
 use super::gate::Gate;
+use super::session::Door;
 use crate::reason::Reason;
 use crate::report::counted;
 use crate::runner::engine::postgres::server::{PostgresTarget, Session};
@@ -11,12 +12,15 @@ use crate::runner::engine::postgres::wire::{Notices, Transaction};
 use crate::runner::fault::{Fault, Result, Stage};
 
 /// Ends the dump's settings on the session of what went in order; gives back what the server had to say.
-pub(super) fn end_settings(session: &mut Session) -> Result<Notices> {
+pub(super) fn end_settings(session: &mut Session, door: &Door) -> Result<Notices> {
     if session.connection.transaction() != Transaction::Idle {
         let message = "the dump begins a transaction that it does not end, so nothing of it would stay";
         return Err(Fault::new(Stage::Restore, Reason::CorruptBackup, message));
     }
     session.run("end the dump's settings", "RESET ALL", Reason::RestoreFailed)?;
+    for (_, sql) in door.without_limits() {
+        session.run("go on without limits of a role", &sql, Reason::RestoreFailed)?;
+    }
     let own = "SET search_path = pg_catalog";
     session.run("look at the server's own names only", own, Reason::RestoreFailed)?;
     Ok(session.connection.take_notices())

@@ -1,11 +1,13 @@
 //! Judges each statement of a dump before it is sent, and keeps the list of what was left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use memchr::{memchr_iter, memmem};
 
 use super::place::{Place, unsafe_content};
 use crate::report::counted;
 use crate::runner::engine::postgres::names::Name;
-use crate::runner::engine::postgres::statement::{Judged, Options, Step, judge};
+use crate::runner::engine::postgres::statement::{Judged, Object, Options, Step, judge};
 use crate::runner::fault::Result;
 
 /// Notes on what was left out.
@@ -18,19 +20,36 @@ pub(super) struct Gate {
     schema: Option<Vec<u8>>,
     /// Tables of other servers, into which nothing is written.
     foreign: BTreeSet<String>,
+    /// Functions of the dump, without their schemas.
+    routines: HashSet<Vec<u8>>,
+    /// Tables whose checks or generated columns call one, which may look at other tables.
+    asking: BTreeSet<String>,
+    /// A domain does, and any table may use it.
+    all_ask: bool,
     /// What was left out, how often, and why.
     skipped: BTreeMap<(String, &'static str), u64>,
 }
 
 impl Gate {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, schema: None, foreign: BTreeSet::new(), skipped: BTreeMap::new() }
+        Self {
+            options,
+            schema: None,
+            foreign: BTreeSet::new(),
+            routines: HashSet::new(),
+            asking: BTreeSet::new(),
+            all_ask: false,
+            skipped: BTreeMap::new(),
+        }
     }
 
     /// What may be sent; `None`: it is left out.
     pub(super) fn judged(&mut self, text: &[u8], place: &Place) -> Result<Option<Step>> {
         match judge(text, &self.options) {
-            Judged::Send(step) => self.at_home(step, place).map(Some),
+            Judged::Send(step) => {
+                self.note_calls(&step, text);
+                self.at_home(step, place).map(Some)
+            }
             Judged::Skip { what, why } => {
                 self.skip(&what, why);
                 Ok(None)
@@ -67,8 +86,50 @@ impl Gate {
         Ok(step)
     }
 
+    /// Notes functions of the dump, and what calls one while rows come in.
+    fn note_calls(&mut self, step: &Step, text: &[u8]) {
+        match step {
+            Step::Routine { name, .. } => {
+                self.routines.insert(name.name.to_ascii_lowercase());
+            }
+            Step::Table(table) if self.calls(text) => {
+                self.asking.insert(self.table_name(&table.name));
+            }
+            Step::Create { object: Object::Domain, .. } | Step::Alter { object: Object::Domain, .. } => {
+                self.all_ask |= self.calls(text);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a check or a generated column in a statement may call a function of the dump.
+    fn calls(&self, text: &[u8]) -> bool {
+        let has = |word: &[u8]| memmem::find(text, word).is_some();
+        if self.routines.is_empty() || !(has(b"CHECK") || has(b"GENERATED ALWAYS AS (")) {
+            return false;
+        }
+        memchr_iter(b'(', text).any(|at| {
+            let before = text.get(..at).unwrap_or_default();
+            let before = before.strip_suffix(b"\"").unwrap_or(before);
+            let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..);
+            let length = before.iter().rev().take_while(|byte| part(byte)).count();
+            let word = before.get(before.len() - length..).unwrap_or_default();
+            self.routines.contains(word.to_ascii_lowercase().as_slice())
+        })
+    }
+
+    /// Whether rows of a table may be checked against those of others: all before them must be in.
+    pub(super) fn asks_others(&self, table: &str) -> bool {
+        self.all_ask || self.asking.contains(table)
+    }
+
     fn is_foreign(&self, table: &Name) -> bool {
         self.foreign.contains(&self.table_name(table))
+    }
+
+    /// Whether names without a schema are looked up in this one.
+    pub(super) fn looks_in(&self, schema: &[u8]) -> bool {
+        self.schema.as_deref() == Some(schema)
     }
 
     /// Names without a schema are in this one from here on.

@@ -36,7 +36,7 @@ impl Lane {
         while let Some(work) = self.board.next(self.number) {
             let done = match work {
                 Work::Order(order) => self.obey(order),
-                Work::Task(task) => self.run(task),
+                Work::Task(task) => self.run(&task),
             };
             if let Err(fault) = done {
                 self.board.fail(fault);
@@ -76,15 +76,21 @@ impl Lane {
     /// The fault of rows that were refused.
     fn of_rows<T>(&self, result: std::result::Result<T, WireError>) -> Result<T> {
         result.map_err(|error| match &self.copying {
+            Some(copy) if copy.spreads => {
+                // Each connection counts the lines that went over it.
+                let what = format!("rows of {} (line as of one of several connections)", copy.table);
+                failed(error, &copy.place, &what)
+            }
             Some(copy) => failed(error, &copy.place, &format!("rows of {}", copy.table)),
             None => Fault::new(Stage::Restore, Reason::InternalError, "rows came without a COPY"),
         })
     }
 
-    fn run(&mut self, task: Task) -> Result<()> {
+    fn run(&mut self, task: &Task) -> Result<()> {
         task.settings.adopt(&mut self.session, &mut self.settings, &task.place)?;
         let mut attempt = 1;
-        loop {
+        // A request to stop that came before the statement would have met nothing.
+        while !self.board.has_failed() {
             match self.session.connection.run(&task.text) {
                 Ok(_) => break,
                 Err(error) if attempt < ATTEMPTS && error.sqlstate() == Some(DEADLOCK) => attempt += 1,

@@ -5,13 +5,17 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use super::board::{Board, Copy, Order, State, Task};
+use super::board::{Board, Choice, Copy, Desk, Order, State, Task};
 use super::lane::Lane;
 use super::session::{Door, is_turned_away};
 use crate::reason::Reason;
 use crate::runner::engine::postgres::wire::{Canceller, Notices};
 use crate::runner::fault::{Fault, Result, Stage};
+
+/// Time between two requests to end what a lane does.
+const CANCEL_EVERY: Duration = Duration::from_millis(100);
 
 /// All lanes of a load.
 pub(super) struct Lanes {
@@ -40,7 +44,7 @@ impl Lanes {
         };
         let canceller = session.connection.canceller();
         let number = self.board.change(|state| {
-            state.desks.push(super::board::Desk::default());
+            state.desks.push(Desk::default());
             state.desks.len() - 1
         });
         let lane = Lane::new(number, session, Arc::clone(&self.board));
@@ -62,15 +66,17 @@ impl Lanes {
             let more = self.open.len() < self.limit;
             let chosen = self.wait(|state| {
                 let chosen = state.choose(members, spread, more)?;
-                if let Some(lane) = chosen.filter(|lane| !members.contains(lane)) {
+                if let Choice::Lane(lane) = chosen
+                    && !members.contains(&lane)
+                {
                     members.push(lane);
                     state.order(lane, Order::Begin(copy.clone()));
                 }
                 Some(chosen)
             })?;
             match chosen {
-                Some(lane) => return Ok(lane),
-                None => self.open_one()?,
+                Choice::Lane(lane) => return Ok(lane),
+                Choice::Another => self.open_one()?,
             }
         }
     }
@@ -91,7 +97,9 @@ impl Lanes {
         let number = self.copies;
         self.board.change(|state| {
             state.expect(number, copy, rows, members.len());
-            members.iter().for_each(|lane| state.order(*lane, Order::End(number)));
+            for lane in members {
+                state.order(*lane, Order::End(number));
+            }
         });
     }
 
@@ -144,12 +152,15 @@ impl Drop for Lanes {
             return;
         }
         self.board.fail(Fault::new(Stage::Restore, Reason::Interrupted, "the load was given up"));
-        for (number, (_, canceller)) in self.open.iter().enumerate() {
-            let works = self.board.lock().desks.get(number).is_some_and(super::board::Desk::is_working);
-            if works {
-                // A lane that cannot be reached ends by the limits of its own connection.
-                let _ = canceller.cancel();
+        while self.open.iter().any(|(thread, _)| !thread.is_finished()) {
+            for (number, (thread, canceller)) in self.open.iter().enumerate() {
+                let works = self.board.lock().desks.get(number).is_some_and(Desk::is_working);
+                if works && !thread.is_finished() {
+                    // One that comes too early meets nothing, so it is sent again.
+                    let _ = canceller.cancel();
+                }
             }
+            thread::park_timeout(CANCEL_EVERY);
         }
         for (thread, _) in self.open.drain(..) {
             let _ = thread.join();

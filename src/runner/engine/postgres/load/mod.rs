@@ -34,8 +34,6 @@ use crate::runner::inventory::{DatabaseEntry, DumpFormat};
 
 /// How a dump is loaded.
 struct LoadOptions {
-    /// Release series of the server.
-    major: u32,
     /// Connections that take in rows and build indexes, at most.
     lanes: usize,
     /// Tables whose rows stay in the dump's order.
@@ -70,16 +68,15 @@ pub(super) fn load(
     context: &Context,
 ) -> Result<Loaded> {
     let in_order = incoming.facts.in_order.iter().cloned().collect();
-    let options = LoadOptions { major, lanes: settings.lanes, in_order };
+    let options = LoadOptions { lanes: settings.lanes, in_order };
     let (settings, database) = (settings.clone(), database.to_owned());
-    let mut sender = Sender::open(Door { settings, database, context: context.clone() }, &options)?;
+    let mut sender = Sender::open(Door { major, settings, database, context: context.clone() }, &options)?;
     let mut dump = Told { inner: dump, context };
-    match incoming.format {
-        DumpFormat::PostgresArchive => archive::load(&mut sender, incoming, &mut dump)?,
-        _ => {
-            let wanted = incoming.facts.databases.first().map(|database| database.name.as_str());
-            script::load(&mut sender, wanted, &mut dump)?;
-        }
+    if incoming.format == DumpFormat::PostgresArchive {
+        archive::load(&mut sender, incoming, &mut dump)?;
+    } else {
+        let wanted = incoming.facts.databases.first().map(|database| database.name.as_str());
+        script::load(&mut sender, wanted, &mut dump)?;
     }
     sender.finish()
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::reason::Reason;
-use crate::runner::engine::postgres::statement::Step;
+use crate::runner::engine::postgres::statement::{Object, Step};
 use crate::runner::engine::postgres::wire::WireError;
 use crate::runner::fault::{Fault, Stage};
 
@@ -44,8 +44,20 @@ pub(super) fn describe(step: &Step, text: &[u8]) -> String {
         Step::Insert { table } => format!("rows of {table}"),
         Step::LargeObject(_) => "a step of a large object".to_owned(),
         Step::UserMapping { .. } => "a user mapping".to_owned(),
+        // Their options may hold passwords.
+        Step::ForeignTable { .. }
+        | Step::Create { object: Object::Server | Object::ForeignDataWrapper, .. }
+        | Step::Alter { object: Object::Server | Object::ForeignDataWrapper, .. }
+        | Step::Other => keywords(text),
         _ => shown(text),
     }
+}
+
+/// The first words of a statement.
+fn keywords(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text.get(..SHOWN_BYTES).unwrap_or(text));
+    let words = text.split_whitespace().take_while(|word| word.chars().all(char::is_alphabetic));
+    format!("{} …", words.take(3).collect::<Vec<_>>().join(" "))
 }
 
 /// The beginning of a statement, on one line.

@@ -46,16 +46,12 @@ impl Script for Loading<'_> {
     }
 
     fn connect(&mut self, name: &[u8], line: u64) -> Result<()> {
-        match self.wanted {
-            Some(wanted) => {
-                self.elsewhere = String::from_utf8_lossy(name) != wanted;
-                Ok(())
-            }
+        let Some(wanted) = self.wanted else {
             // Pass 1 has read no such line.
-            None => {
-                let message = format!("line {line}: the dump changes to another database");
-                Err(Fault::new(Stage::Restore, Reason::CorruptBackup, message))
-            }
-        }
+            let message = format!("line {line}: the dump changes to another database");
+            return Err(Fault::new(Stage::Restore, Reason::CorruptBackup, message));
+        };
+        self.elsewhere = String::from_utf8_lossy(name) != wanted;
+        Ok(())
     }
 }

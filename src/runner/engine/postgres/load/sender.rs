@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::analyze::analyze;
-use super::board::{Copy, Task, check_rows};
+use super::board::{Copy, Task, WAITING_BYTES, check_rows};
 use super::finish::{end_settings, finish};
 use super::gate::Gate;
 use super::lanes::Lanes;
@@ -53,7 +53,8 @@ pub(super) struct Sender {
     class: Option<Class>,
     /// The dump has begun a transaction.
     in_transaction: bool,
-    major: u32,
+    /// A statement was sent whose effects are not known.
+    strange: bool,
     /// Tables whose rows one lane takes in.
     in_order: BTreeSet<String>,
 }
@@ -61,11 +62,11 @@ pub(super) struct Sender {
 impl Sender {
     /// Opens the session for what goes in order.
     pub(super) fn open(door: Door, load: &LoadOptions) -> Result<Self> {
-        let mut options = Options::new(u16::try_from(load.major).unwrap_or(u16::MAX));
+        let mut options = Options::new(u16::try_from(door.major).unwrap_or(u16::MAX));
         options.skip.extend([Part::Owners, Part::Grants, Part::SecurityLabels, Part::Subscriptions]);
         options.all = door.settings.all_statements;
         Ok(Self {
-            series: Series::new(door.open()?),
+            series: Series::new(door.open()?, door.batch()),
             lanes: Lanes::new(door.clone(), load.lanes),
             door,
             gate: Gate::new(options),
@@ -75,9 +76,15 @@ impl Sender {
             later_bytes: 0,
             class: None,
             in_transaction: false,
-            major: load.major,
+            strange: false,
             in_order: load.in_order.clone(),
         })
+    }
+
+    /// Whether what comes needs what only the session of the series has: an open transaction of the dump, or
+    /// whatever a statement has made there that no dump tool writes.
+    const fn in_one_session(&self) -> bool {
+        self.in_transaction || self.strange
     }
 
     fn check_cancel(&self) -> Result<()> {
@@ -90,9 +97,12 @@ impl Sender {
         let Some(step) = self.gate.judged(text, place)? else { return Ok(()) };
         match turn(&step) {
             Turn::Beside => self.beside(text, &step, place),
-            _ if self.in_transaction => self.in_series(text, &step, place),
+            _ if self.in_one_session() => {
+                self.meet()?;
+                self.in_series(text, &step, place)
+            }
             Turn::Later => {
-                self.later_bytes += text.len();
+                self.later_bytes += text.len() + WAITING_BYTES;
                 self.later.push((text.to_vec(), step, place.clone()));
                 if self.later_bytes > LATER_LIMIT_BYTES { self.meet() } else { Ok(()) }
             }
@@ -117,7 +127,7 @@ impl Sender {
 
     /// What others may need of the series is done.
     fn settle_series(&mut self) -> Result<()> {
-        if self.series.matters() {
+        if self.series.matters() || self.in_one_session() {
             let rows = self.series.settle()?;
             self.lanes.add_rows(rows);
         }
@@ -156,9 +166,11 @@ impl Sender {
         }
         let rows = self.series.settle()?;
         self.lanes.add_rows(rows);
+        self.strange |= *step == Step::Other;
         match self.series.alone(text) {
             Ok(_) => Ok(()),
-            Err(error) if is_harmless(step, &error) => {
+            // In a transaction of the dump an error undoes all of it.
+            Err(error) if !self.in_transaction && is_harmless(step, &error) => {
                 self.gate.skip(&shown(text), "the server has its own");
                 Ok(())
             }
@@ -193,17 +205,23 @@ impl Sender {
             Some(Step::CopyFrom { table, freeze, .. }) => {
                 let named = self.gate.table_name(&table);
                 let spreads = !freeze && !self.in_order.contains(&named);
+                let careful = self.gate.asks_others(&named);
                 let table = of.unwrap_or(named);
-                let spreads = spreads && !self.in_order.contains(&table);
+                let spreads = spreads && !careful && !self.in_order.contains(&table);
                 self.settle_series()?;
-                if self.in_transaction {
+                if careful {
+                    self.lanes.settle_rows()?;
+                }
+                if self.in_one_session() {
+                    self.meet()?;
+                    self.settle_series()?;
                     let begun = self.series.session.connection.begin_copy(text);
                     begun.map_err(|error| failed(error, place, &shown(text)))?;
                     Copying::InSeries { table, place: place.clone() }
                 } else {
                     let settings = self.settings.clone();
-                    let copy = Copy { text: text.into(), table, place: place.clone(), settings };
-                    Copying::Spread(Spread::new(copy, spreads))
+                    let copy = Copy { text: text.into(), table, place: place.clone(), settings, spreads };
+                    Copying::Spread(Spread::new(copy))
                 }
             }
             Some(_) => return Err(unsafe_content(place, "rows follow what is no COPY")),
@@ -245,6 +263,11 @@ impl Sender {
 
     /// Looks names up in one schema.
     pub(super) fn search_path(&mut self, schema: &[u8], entry: &str) -> Result<()> {
+        if self.gate.looks_in(schema) {
+            return Ok(());
+        }
+        // Names of what waits are of the schema before.
+        self.meet()?;
         let sql = [b"SET search_path = ", quote_ident(schema).as_slice(), b", pg_catalog"].concat();
         let step = Step::Setting { name: "search_path", values: vec![schema.to_vec()] };
         self.gate.look_in(Some(schema.to_vec()));
@@ -274,9 +297,9 @@ impl Sender {
         self.meet()?;
         let rows = self.series.settle()?;
         self.lanes.add_rows(rows);
-        let mut notices = end_settings(&mut self.series.session)?;
+        let mut notices = end_settings(&mut self.series.session, &self.door)?;
         if self.door.settings.analyzes {
-            analyze(&mut self.series.session, &mut self.lanes, self.major)?;
+            analyze(&mut self.series.session, &mut self.lanes, &self.door)?;
         }
         let (rows, others) = self.lanes.close()?;
         notices.count += others.count;
@@ -291,6 +314,8 @@ const fn goes_alone(step: &Step) -> bool {
     matches!(
         step,
         Step::Other
+            | Step::Extension { .. }
+            | Step::Refresh { .. }
             | Step::Comment { object: Object::Extension | Object::Schema }
             | Step::Create { object: Object::Schema, .. }
     )

@@ -10,7 +10,7 @@ use crate::runner::fault::Result;
 
 /// Statements that are sent before their answers are waited for. They are one transaction, whose locks
 /// the server has room for: 64 for each session that it allows.
-const BATCH_STATEMENTS: usize = 128;
+pub(super) const BATCH_STATEMENTS: usize = 128;
 /// The same in bytes.
 const BATCH_BYTES: usize = 1024 * 1024;
 
@@ -19,6 +19,7 @@ pub(super) struct Series {
     pub(super) session: Session,
     sent: Vec<Sent>,
     bytes: usize,
+    batch: usize,
     /// Among them is what others may need.
     matters: bool,
 }
@@ -31,8 +32,9 @@ struct Sent {
 }
 
 impl Series {
-    pub(super) const fn new(session: Session) -> Self {
-        Self { session, sent: Vec::new(), bytes: 0, matters: false }
+    /// Waits for the answers to `batch` statements at a time.
+    pub(super) const fn new(session: Session, batch: usize) -> Self {
+        Self { session, sent: Vec::new(), bytes: 0, batch, matters: false }
     }
 
     /// Sends a statement. `table` is the one that it writes rows to; `matters`: others have to wait for it.
@@ -49,7 +51,7 @@ impl Series {
         self.sent.push(Sent { place: place.clone(), what, table });
         self.bytes += text.len();
         self.matters |= matters;
-        if self.sent.len() >= BATCH_STATEMENTS || self.bytes >= BATCH_BYTES {
+        if self.sent.len() >= self.batch || self.bytes >= BATCH_BYTES {
             return self.settle();
         }
         Ok(BTreeMap::new())

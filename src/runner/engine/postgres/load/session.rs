@@ -3,14 +3,24 @@
 use std::sync::Arc;
 
 use super::place::{Place, failed};
+use super::series::BATCH_STATEMENTS;
 use crate::reason::Reason;
 use crate::runner::engine::Context;
 use crate::runner::engine::postgres::server::{PostgresTarget, Session};
 use crate::runner::fault::{Fault, Result, Stage};
 
+/// The first release series whose limit of time is that of each statement, and not of all that are sent at
+/// once.
+const LIMIT_OF_EACH_SINCE: u32 = 11;
+/// Limits of time that a role or a database may have set, with the first release series that has them. Sessions
+/// of a load are idle for as long as others work.
+const LIMITS: [(&str, u32); 2] = [("idle_session_timeout", 14), ("transaction_timeout", 17)];
+
 /// What is needed to open one more session into the database that is loaded.
 #[derive(Clone)]
 pub(super) struct Door {
+    /// Release series of the server.
+    pub(super) major: u32,
     pub(super) settings: PostgresTarget,
     pub(super) database: String,
     pub(super) context: Context,
@@ -32,7 +42,24 @@ impl Door {
         ] {
             session.run(what, &sql, Reason::RestoreFailed)?;
         }
+        for (_, sql) in self.without_limits() {
+            session.run("load without limits of a role", &sql, Reason::RestoreFailed)?;
+        }
         Ok(session)
+    }
+
+    /// Statements that switch the server's own limits off, by the name of the setting; `RESET ALL` brings the
+    /// limits back.
+    pub(super) fn without_limits(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let major = self.major;
+        let known = LIMITS.into_iter().filter(move |(_, since)| major >= *since);
+        known.map(|(name, _)| (name, format!("SET {name} = 0")))
+    }
+
+    /// Statements that are sent before their answers are waited for.
+    pub(super) const fn batch(&self) -> usize {
+        let each = self.major < LIMIT_OF_EACH_SINCE && self.settings.statement_timeout.is_some();
+        if each { 1 } else { BATCH_STATEMENTS }
     }
 }
 

@@ -17,8 +17,6 @@ const SPREAD_BYTES: u64 = 4 * 1024 * 1024;
 /// The rows of one `COPY`.
 pub(super) struct Spread {
     copy: Copy,
-    /// Several lanes may take its rows.
-    spreads: bool,
     members: Vec<usize>,
     buffer: Vec<u8>,
     bytes: u64,
@@ -27,8 +25,8 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    pub(super) const fn new(copy: Copy, spreads: bool) -> Self {
-        Self { copy, spreads, members: Vec::new(), buffer: Vec::new(), bytes: 0, pinned: None }
+    pub(super) const fn new(copy: Copy) -> Self {
+        Self { copy, members: Vec::new(), buffer: Vec::new(), bytes: 0, pinned: None }
     }
 
     /// Takes in rows.
@@ -43,7 +41,7 @@ impl Spread {
     }
 
     fn give(&mut self, lanes: &mut Lanes, ends_row: bool) -> Result<()> {
-        let spread = self.spreads && self.bytes >= SPREAD_BYTES;
+        let spread = self.copy.spreads && self.bytes >= SPREAD_BYTES;
         let lane = match self.pinned {
             Some(lane) => lane,
             None => lanes.lane_for(&self.copy, &mut self.members, spread)?,

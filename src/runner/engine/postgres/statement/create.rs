@@ -75,7 +75,6 @@ fn of(object: Object, mut tokens: Tokens<'_>, options: &Options) -> Verdict {
         | Object::Domain
         | Object::EventTrigger
         | Object::ForeignDataWrapper
-        | Object::Language
         | Object::OperatorClass
         | Object::OperatorFamily
         | Object::Sequence
@@ -86,6 +85,7 @@ fn of(object: Object, mut tokens: Tokens<'_>, options: &Options) -> Verdict {
         | Object::TextSearchParser
         | Object::TextSearchTemplate
         | Object::Type => send(Step::Create { object, name: Some(name(&mut tokens)?) }),
+        Object::Language => language(tokens),
         Object::Column
         | Object::Constraint
         | Object::Database
@@ -106,6 +106,15 @@ pub(super) fn name(tokens: &mut Tokens<'_>) -> Result<Name, &'static str> {
     if name.schema.as_deref().is_some_and(is_system_schema) { Err(SYSTEM_SCHEMA) } else { Ok(name) }
 }
 
+/// A language, with its functions or as the server knows it.
+fn language(mut tokens: Tokens<'_>) -> Verdict {
+    let name = name(&mut tokens)?;
+    if !tokens.end() && !tokens.words("HANDLER") {
+        return Err(OTHER_FORM);
+    }
+    send(Step::Create { object: Object::Language, name: Some(name) })
+}
+
 /// `CREATE OR REPLACE`: a view in place of its stand-in, or a language of the server's.
 fn replace(mut tokens: Tokens<'_>) -> Verdict {
     match Object::read(&mut tokens) {
@@ -120,7 +129,7 @@ fn replace(mut tokens: Tokens<'_>) -> Verdict {
             }
             view(Object::View, tokens)
         }
-        Some(object @ Object::Language) => send(Step::Create { object, name: Some(name(&mut tokens)?) }),
+        Some(Object::Language) => language(tokens),
         _ => Err(NOT_WRITTEN),
     }
 }
