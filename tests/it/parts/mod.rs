@@ -1,6 +1,7 @@
 //! Real servers for the tests. Each is started at its first use, on a free port of the loopback
 //! interface, and ends with the test process.
 
+pub(crate) mod child;
 pub(crate) mod minio;
 pub(crate) mod postgres;
 pub(crate) mod tamper;

@@ -1,9 +1,8 @@
 //! The switch as applications see it, and a runner that is killed anywhere in it.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,9 +15,13 @@ use reinstate::runner::engine::{Context, Engine};
 use reinstate::runner::journal::{Journal, JournalFile};
 
 use super::restores::{Backup, Target, access, databases, fresh, restore, settings, settings_at};
+use crate::parts::child::{say, start_test, wait_for};
 use crate::parts::postgres::{CREATOR, Postgres, SUPERUSER, postgres};
+use crate::parts::wait_until;
 
 const ROLE: &str = "REINSTATE_TEST_POSTGRES_RESTORE";
+/// The test that runs as the child.
+const PROCESS: &str = "postgres::switches::restoring_process";
 /// How often the run is killed in its switch, and as often in its load.
 const KILLS: &str = "REINSTATE_SOAK_KILLS";
 
@@ -69,28 +72,6 @@ fn restoring_process() {
     say("SWITCHED");
 }
 
-fn say(what: &str) {
-    let mut out = std::io::stdout();
-    writeln!(out, "{what}").unwrap();
-    out.flush().unwrap();
-}
-
-fn start(folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["postgres::switches::restoring_process", "--exact", "--ignored", "--nocapture"])
-        .env(ROLE, folder)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Waits for a line of the child; the time when it came.
-fn wait_for(lines: &mut impl Iterator<Item = std::io::Result<String>>, what: &str) -> Instant {
-    let said = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(what)));
-    said.expect("the child says so").unwrap();
-    Instant::now()
-}
-
 fn mark(server: &Postgres, target: &str) -> String {
     server.sql(target, "select string_agg(name, ' ') from public.mark")
 }
@@ -105,6 +86,8 @@ fn check(server: &Postgres, target: &str, folder: &Path) -> String {
         "new" => {
             assert_ne!(touched, TargetModified::False);
             assert_eq!(server.sql(target, "select count(*) from public.data"), "20000");
+            let kept = databases(server, &format!("{target}.reinstate-previous-"));
+            assert_eq!(kept.iter().map(|name| self::mark(server, name)).collect::<Vec<_>>(), ["old"]);
         }
         other => panic!("{other}"),
     }
@@ -122,7 +105,7 @@ fn a_killed_run_leaves_the_old_or_the_new_database_whole_and_the_next_one_clears
     let target = fresh("killed");
     make_old(server, &target);
     std::fs::write(folder.path().join("target"), &target).unwrap();
-    let mut child = start(folder.path());
+    let mut child = start_test(PROCESS, ROLE, folder.path());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let begun = wait_for(&mut lines, "LOADING");
     let loaded = wait_for(&mut lines, "SWITCHING");
@@ -136,7 +119,7 @@ fn a_killed_run_leaves_the_old_or_the_new_database_whole_and_the_next_one_clears
             make_old(server, &target);
             std::fs::write(folder.path().join("target"), &target).unwrap();
             let _ = std::fs::remove_file(folder.path().join("journal"));
-            let mut child = start(folder.path());
+            let mut child = start_test(PROCESS, ROLE, folder.path());
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
             wait_for(&mut lines, from);
             let share = (RandomState::new().hash_one(number) % 1000) as u32;
@@ -154,20 +137,17 @@ fn a_killed_run_leaves_the_old_or_the_new_database_whole_and_the_next_one_clears
 /// The next run gets the lock, and leaves nothing of the dead one.
 fn clear_up(server: &Postgres, target: &str) {
     let backup = dump();
-    let until = Instant::now() + Duration::from_mins(1);
-    loop {
+    // The server may not have seen yet that the dead run's session is over.
+    wait_until("the lock of the dead run is free", || {
         let mut later = settings(server, CREATOR, target);
         // Another time than the dead run's, in the name of the kept database.
         later.keep_until = Some("2099-02-02T00:00:00Z".parse().unwrap());
         match restore(later, &backup) {
-            Ok(_) => break,
-            // The server has not yet seen that the dead run's session is over.
-            Err(fault) if fault.reason == Reason::TargetLocked && Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
+            Ok(_) => true,
+            Err(fault) if fault.reason == Reason::TargetLocked => false,
             Err(fault) => panic!("{}", fault.full_message()),
         }
-    }
+    });
     assert_eq!(mark(server, target), "new");
     let left = databases(server, target);
     let other: Vec<_> =

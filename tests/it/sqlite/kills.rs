@@ -1,18 +1,20 @@
 //! `kill -9` in the switch: after SQLite's own recovery the target is whole-old or whole-new.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reinstate::runner::engine::sqlite::Sqlite;
 use reinstate::runner::engine::{Context, Engine};
 use rusqlite::Connection;
 
 use super::harness::{Backup, Bench, make, settings};
+use crate::parts::child::{say, start_test, wait_for};
 
 const ROLE: &str = "REINSTATE_TEST_RESTORE";
+/// The test that runs as the child.
+const PROCESS: &str = "sqlite::kills::restoring_process";
 /// How often the run is killed, for each journal mode.
 const KILLS: &str = "REINSTATE_SOAK_KILLS";
 
@@ -42,30 +44,6 @@ fn restoring_process() {
     say("SWITCHED");
 }
 
-fn say(what: &str) {
-    let mut out = std::io::stdout();
-    writeln!(out, "{what}").unwrap();
-    out.flush().unwrap();
-}
-
-fn start(root: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["sqlite::kills::restoring_process", "--exact", "--ignored", "--nocapture"])
-        .env(ROLE, root)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Waits for a line of the child; the time when it came.
-fn wait_for(lines: &mut impl Iterator<Item = std::io::Result<String>>, what: &str) -> Instant {
-    lines
-        .find(|line| line.as_ref().is_ok_and(|line| line.contains(what)))
-        .expect("the child says so")
-        .unwrap();
-    Instant::now()
-}
-
 fn prepare(mode: &str) -> Bench {
     let bench = Bench::new();
     make(&bench.target(), &format!("PRAGMA journal_mode={mode}; {}", database("old", 6000)));
@@ -91,7 +69,7 @@ fn a_killed_switch_leaves_the_old_or_the_new_database_whole() {
     let kills: u32 = std::env::var(KILLS).ok().and_then(|count| count.parse().ok()).unwrap_or(6);
     for mode in ["DELETE", "WAL"] {
         let bench = prepare(mode);
-        let mut child = start(bench.folder.path());
+        let mut child = start_test(PROCESS, ROLE, bench.folder.path());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let from = wait_for(&mut lines, "SWITCHING");
         let span = wait_for(&mut lines, "SWITCHED") - from;
@@ -100,7 +78,7 @@ fn a_killed_switch_leaves_the_old_or_the_new_database_whole() {
         let mut ends = Vec::new();
         for number in 0..kills {
             let bench = prepare(mode);
-            let mut child = start(bench.folder.path());
+            let mut child = start_test(PROCESS, ROLE, bench.folder.path());
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
             wait_for(&mut lines, "SWITCHING");
             let share = (RandomState::new().hash_one(number) % 1000) as u32;
@@ -135,7 +113,7 @@ fn check_previous(bench: &Bench, mark: &str) {
 fn a_killed_load_leaves_the_target_alone() {
     let bench = prepare("DELETE");
     let before = std::fs::read(bench.target()).unwrap();
-    let mut child = start(bench.folder.path());
+    let mut child = start_test(PROCESS, ROLE, bench.folder.path());
     std::thread::sleep(Duration::from_millis(20));
     child.kill().unwrap();
     child.wait().unwrap();
