@@ -16,7 +16,7 @@ pub const LIMIT_BYTES: usize = 4096;
 /// Longest text of one field in a verdict, in bytes.
 const TEXT_LIMIT_BYTES: usize = 1000;
 /// Databases, warnings and leftovers that a verdict names at most.
-const LIST_LIMIT: usize = 16;
+pub const LIST_LIMIT: usize = 16;
 
 /// One line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Entry {
 /// The line for `entry`, its end of line included, in at most [`LIMIT_BYTES`].
 ///
 /// What does not fit is left out in this order: long texts are cut, lists shortened, then tables,
-/// checks, stages, warnings and leftovers go.
+/// checks, stages, figures of databases, warnings and leftovers go.
 pub fn line(entry: &Entry) -> Vec<u8> {
     let mut value = serde_json::to_value(entry).unwrap_or_default();
     remove_nulls(&mut value);
@@ -69,6 +69,7 @@ const SHORTENINGS: &[fn(&mut Value)] = &[
     |verdict| remove(verdict, "/stages"),
     |verdict| remove(verdict, "/verification/checks"),
     |verdict| cut_texts(verdict, TEXT_LIMIT_BYTES / 4),
+    compact_databases,
     |verdict| remove(verdict, "/warnings"),
     |verdict| remove(verdict, "/target/databases"),
     |verdict| remove(verdict, "/leftovers"),
@@ -76,6 +77,17 @@ const SHORTENINGS: &[fn(&mut Value)] = &[
     |verdict| remove(verdict, "/target"),
     |verdict| remove(verdict, "/backup"),
 ];
+
+/// Leaves of each database what the next step of a person or the operator needs.
+fn compact_databases(verdict: &mut Value) {
+    let is_asking = verdict.get("outcome").and_then(Value::as_str) == Some("AwaitingConfirmation");
+    let fields: &[&str] =
+        if is_asking { &["from", "tables", "rows", "bytes"] } else { &["from", "tables", "rows", "holds"] };
+    let rows = verdict.pointer_mut("/target/databases").and_then(Value::as_array_mut);
+    for row in rows.into_iter().flatten().filter_map(Value::as_object_mut) {
+        row.retain(|name, _| !fields.contains(&name.as_str()));
+    }
+}
 
 fn size(value: &Value) -> usize {
     value.to_string().len()

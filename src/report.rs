@@ -161,8 +161,9 @@ pub struct TargetReport {
     /// The databases.
     #[serde(default)]
     pub databases: Vec<DatabaseReport>,
-    /// What was loaded and verified beside the target and waits for the switch, by its name.
-    pub held: Option<String>,
+    /// What was loaded and verified beside the targets and waits for the switch, by its names.
+    #[serde(default)]
+    pub held: Vec<String>,
 }
 
 /// Room at the target, in bytes.
@@ -253,7 +254,7 @@ pub struct PreviousReport {
 }
 
 /// What was compared after the load.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerificationReport {
     /// Rows per table, counted.
@@ -271,6 +272,9 @@ pub struct VerificationReport {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TableReport {
+    /// The target that it is in.
+    #[serde(default)]
+    pub database: String,
     /// Name.
     pub name: String,
     /// Rows counted in the restored database.

@@ -147,10 +147,12 @@ fn target_lines(target: &TargetReport, outcome: Outcome) -> String {
     if !target.summary.ends_with(&target.place) {
         line(&mut text, "", &target.place);
     }
+    let is_several = target.databases.len() > 1;
     for row in &target.databases {
-        line(&mut text, "", &action_words(row, outcome));
+        let name = if is_several { format!("{}: ", row.to) } else { String::new() };
+        line(&mut text, "", &format!("{name}{}", action_words(row, outcome)));
         if outcome == Outcome::Restored {
-            line(&mut text, "now", &restored_words(row));
+            line(&mut text, "now", &format!("{name}{}", restored_words(row)));
         }
     }
     if let Some(space) = target.space {
@@ -177,12 +179,19 @@ fn restored_words(row: &DatabaseReport) -> String {
 
 fn verification_lines(verification: &VerificationReport) -> String {
     let compared = verification.tables.iter().any(|table| table.expected.is_some());
+    let mut databases: Vec<&str> = verification.tables.iter().map(|table| table.database.as_str()).collect();
+    databases.dedup();
+    let is_several = databases.len() > 1;
     let rows: Vec<Vec<String>> = verification
         .tables
         .iter()
         .take(TABLES_SHOWN)
         .map(|table| {
-            let mut row = vec![clean(&table.name), grouped(table.rows)];
+            let mut row = Vec::new();
+            if is_several {
+                row.push(clean(&table.database));
+            }
+            row.extend([clean(&table.name), grouped(table.rows)]);
             if compared {
                 row.push(table.expected.map_or_else(|| "-".to_owned(), grouped));
             }
@@ -191,8 +200,11 @@ fn verification_lines(verification: &VerificationReport) -> String {
         .collect();
     let mut text = String::from("\n");
     if !rows.is_empty() {
-        let head: &[&str] = if compared { &["TABLE", "ROWS", "IN THE BACKUP"] } else { &["TABLE", "ROWS"] };
-        text.push_str(&indent(&output::table(head, &rows, &[1, 2])));
+        let mut head = if is_several { vec!["DATABASE"] } else { Vec::new() };
+        head.extend(["TABLE", "ROWS"]);
+        head.extend(compared.then_some("IN THE BACKUP"));
+        let first = usize::from(is_several) + 1;
+        text.push_str(&indent(&output::table(&head, &rows, &[first, first + 1])));
         let more = verification.tables.len().saturating_sub(TABLES_SHOWN);
         if more > 0 {
             let _ = writeln!(text, "  … and {more} more; -o json has all");
@@ -237,16 +249,18 @@ fn failure_lines(failure: &FailureReport) -> String {
 /// What to write where to confirm.
 fn confirm_lines(failure: &FailureReport, report: &RestoreReport, plan: &RestorePlan) -> String {
     let target = report.target.as_ref();
-    let Some(row) = target.and_then(|target| target.databases.first()) else { return String::new() };
+    let rows = target.map_or(&[][..], |target| &target.databases);
     let can_confirm = matches!(failure.reason, Reason::ConfirmationRequired | Reason::PlanChanged);
     if report.outcome != Outcome::AwaitingConfirmation || !can_confirm {
         return String::new();
     }
     // A JSON string is a YAML string too, whatever stands in the name.
-    let name = serde_json::Value::from(row.to.as_str());
+    let names = rows.iter().filter(|row| row.holds.is_some());
+    let names: Vec<String> = names.map(|row| serde_json::Value::from(row.to.as_str()).to_string()).collect();
     let mut text = format!(
-        "\n  To confirm, run it on a terminal and type the name, or write into DatabaseRestore {}:\n\n    spec:\n      overwrite:\n        confirm: [{name}]\n",
-        clean(&plan.name)
+        "\n  To confirm, run it on a terminal and type the name, or write into DatabaseRestore {}:\n\n    spec:\n      overwrite:\n        confirm: [{}]\n",
+        clean(&plan.name),
+        names.join(", ")
     );
     if plan.overwrite.confirmed_plan.is_some() {
         let token = target.map_or("", |target| target.plan_token.as_str());

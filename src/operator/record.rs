@@ -114,7 +114,7 @@ fn target(report: &TargetReport) -> TargetStatus {
         engine: serde_json::from_value(report.engine.clone().into()).ok(),
         version: report.version.clone(),
         identity: report.identity.as_deref().map(cut),
-        held: report.held.as_deref().map(cut),
+        held: report.held.iter().take(16).map(|name| cut(name)).collect(),
         databases: report.databases.iter().map(database).collect(),
         databases_omitted: None,
     }

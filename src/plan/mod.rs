@@ -25,6 +25,10 @@ pub use server::{Login, ServerTarget, ServerTls};
 /// The version of the plan that this program writes and reads.
 pub const PLAN_VERSION: u32 = 1;
 
+/// Most databases of one run: its verdict names each, and all are switched in one transaction, which must
+/// stay short.
+pub const DATABASES_LIMIT: usize = crate::journal::LIST_LIMIT;
+
 /// One run, complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -62,12 +66,12 @@ pub struct RestorePlan {
     pub statistics: Statistics,
     /// How rows are compared.
     pub rows: Rows,
-    /// Queries that must answer true before the switch; all are for the target's one database.
+    /// Queries that must answer true before the switch; each is one statement that only reads.
     #[serde(default)]
-    pub queries: Vec<Query>,
-    /// SQL that is run in the loaded database before the switch.
+    pub queries: Vec<TargetSql>,
+    /// SQL that is run in the loaded databases before the switch.
     #[serde(default)]
-    pub hooks: Vec<String>,
+    pub hooks: Vec<TargetSql>,
     /// Connections that load at the same time; absent: the number of cores, at most 8.
     pub parallelism: Option<u32>,
     /// How long things may take.
@@ -78,13 +82,13 @@ pub struct RestorePlan {
     pub references: String,
 }
 
-/// A query that must answer true.
+/// SQL of the manifest, and the target database that it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Query {
+pub struct TargetSql {
     /// Name of the target database.
     pub database: String,
-    /// One statement that only reads.
+    /// The SQL.
     pub sql: String,
 }
 
@@ -259,7 +263,8 @@ pub struct TargetPlan {
     pub connection: String,
     /// What the engine needs to know.
     pub settings: EngineSettings,
-    /// The mapping: one row; for SQLite it may be empty, and its `to` is [`SqliteTarget::path`].
+    /// The mapping. Empty: all databases of the backup under their own names; for SQLite the one that it
+    /// holds, into [`SqliteTarget::path`], which is also its row's `to`.
     pub databases: Vec<DatabaseMapping>,
 }
 

@@ -65,8 +65,9 @@ pub struct Pinned {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Held {
-    /// Name of the shadow, as the status shows it. It holds a digest of what was verified.
-    pub shadow: String,
+    /// Names of the shadows in the order of the targets, as the status shows them. Each holds a digest of
+    /// what was verified.
+    pub shadows: Vec<String>,
     /// The token of the plan that was carried out; another one now is `PlanChanged`. It is computed
     /// from [`Order::pinned`] where that is given, so that the backup need not be there any more.
     pub token: String,

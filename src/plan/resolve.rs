@@ -12,10 +12,10 @@ use kube::Resource;
 use serde::Serialize;
 
 use super::{
-    BackupPlan, Binding, KeyKind, KeyProfile, Latest, OverwritePlan, PlanVersion, Query, RestorePlan, S3Keys,
-    S3Storage, SecretKey, Selector, Storage, Timeouts, VolumeStorage,
+    BackupPlan, Binding, KeyKind, KeyProfile, Latest, OverwritePlan, PlanVersion, RestorePlan, S3Keys,
+    S3Storage, SecretKey, Selector, Storage, TargetSql, Timeouts, VolumeStorage,
 };
-use crate::api::restore::spec::Switch;
+use crate::api::restore::spec::{Sql, Switch};
 use crate::api::restore::{Backup, Discovery, Mode};
 use crate::api::{
     BackupStorage, BackupStorageSpec, DatabaseConnection, DatabaseRestore, DatabaseRestoreSpec, Duration,
@@ -88,18 +88,8 @@ pub fn resolve(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePl
         statements: spec.statements,
         statistics: spec.statistics,
         rows: spec.verification.rows,
-        queries: spec
-            .verification
-            .queries
-            .iter()
-            .map(|query| Query { database: query.database.clone(), sql: query.sql.clone() })
-            .collect(),
-        hooks: spec
-            .hooks
-            .iter()
-            .flat_map(|hooks| &hooks.before_switch)
-            .map(|hook| hook.sql.clone())
-            .collect(),
+        queries: spec.verification.queries.iter().map(target_sql).collect(),
+        hooks: spec.hooks.iter().flat_map(|hooks| &hooks.before_switch).map(target_sql).collect(),
         parallelism: spec.parallelism.and_then(|count| u32::try_from(count).ok()),
         timeouts: Timeouts {
             run: spec.timeout,
@@ -110,6 +100,10 @@ pub fn resolve(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePl
         },
         references,
     })
+}
+
+fn target_sql(Sql { database, sql }: &Sql) -> TargetSql {
+    TargetSql { database: database.clone(), sql: sql.clone() }
 }
 
 /// Uid and generation of every object that `spec` names. Keys that are only tried are left out: one

@@ -27,7 +27,15 @@ pub struct ServerTarget {
     pub expect_identity: Option<String>,
 }
 
+/// Databases that every PostgreSQL server has.
+const TEMPLATES: [&str; 2] = ["template0", "template1"];
+
 impl ServerTarget {
+    /// Whether a database of this name is the server's own, or the one that runs work from.
+    pub fn keeps(&self, database: &str) -> bool {
+        TEMPLATES.contains(&database) || database == self.maintenance_database
+    }
+
     /// The Secrets that it names.
     pub fn secrets(&self) -> Vec<&str> {
         let logins = [Some(&self.credentials), self.privileged_credentials.as_ref()];

@@ -70,6 +70,10 @@ pub async fn revert(cluster: &Cluster, arguments: &Revert) -> Result<ExitCode> {
     plan.overwrite.confirm_until = None;
     plan.overwrite.confirmed_plan = None;
     plan.overwrite.confirm = arguments.yes.iter().cloned().collect();
+    if let Some(target) = &mut plan.target {
+        // One of several databases; the others stay as they are.
+        target.databases.retain(|it| it.to == row.to);
+    }
     let task = Task::Revert { previous: previous.name.clone() };
     let mut report = carry_out(cluster, &arguments.job, &order(&restore, &plan, task.clone(), None)).await?;
     if report.outcome == Outcome::AwaitingConfirmation {
@@ -145,8 +149,8 @@ fn kept<'a>(
 /// What the last attempt has loaded and left for its switch.
 fn held(restore: &DatabaseRestore) -> Option<Held> {
     let status = restore.status.as_ref()?;
-    let shadow = status.target.as_ref()?.held.clone()?;
-    Some(Held { shadow, token: status.plan.as_ref()?.token.clone()? })
+    let shadows = status.target.as_ref()?.held.clone();
+    (!shadows.is_empty()).then_some(Held { shadows, token: status.plan.as_ref()?.token.clone()? })
 }
 
 /// The order for a runner that is not the operator's.

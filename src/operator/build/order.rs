@@ -67,5 +67,6 @@ fn pinned(status: &RestoreStatus) -> Option<Pinned> {
 
 /// What a run with `switch: Hold` has left.
 fn held(status: &RestoreStatus) -> Option<Held> {
-    Some(Held { shadow: status.target.as_ref()?.held.clone()?, token: token(status)? })
+    let shadows = status.target.as_ref()?.held.clone();
+    (!shadows.is_empty()).then_some(Held { shadows, token: token(status)? })
 }

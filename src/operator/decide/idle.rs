@@ -176,9 +176,10 @@ pub(super) fn failure(reason: Reason, message: impl Into<String>) -> FailureStat
 }
 
 fn holding(draft: &mut Draft) -> Next {
-    let held = draft.status.target.as_ref().and_then(|target| target.held.clone()).unwrap_or_default();
+    let held = draft.status.target.as_ref().map(|target| target.held.clone()).unwrap_or_default();
     let message = format!(
-        "loaded and verified as {held}; look at it, then set spec.switch to Auto to put it in place, or spec.cancel to true"
+        "loaded and verified as {}; look at it, then set spec.switch to Auto to put it in place, or spec.cancel to true",
+        held.join(", ")
     );
     draft.blocked(Phase::Holding, "Holding", &message);
     Next::default()

@@ -23,8 +23,14 @@ pub(super) fn first_target(plan: &RestorePlan) -> Option<TargetStatus> {
         EngineSettings::Postgres(_) => target.databases.first().map(|row| &row.to),
     };
     let connection = &target.connection;
+    let others = match target.databases.len() {
+        ..=1 => String::new(),
+        several => format!(" +{}", several - 1),
+    };
     Some(TargetStatus {
-        summary: Some(database.map_or_else(|| connection.clone(), |name| format!("{connection}/{name}"))),
+        summary: Some(
+            database.map_or_else(|| connection.clone(), |name| format!("{connection}/{name}{others}")),
+        ),
         engine: Some(target.engine()),
         ..TargetStatus::default()
     })

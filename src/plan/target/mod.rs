@@ -7,7 +7,7 @@ use super::TargetPlan;
 use super::resolve::Resolver;
 use crate::api::connection::Restores;
 use crate::api::restore::Target;
-use crate::api::restore::spec::ObjectWindow;
+use crate::api::restore::spec::{ObjectWindow, Sql};
 use crate::api::{DatabaseConnectionSpec, DatabaseRestoreSpec, Engine};
 use crate::reason::Reason;
 
@@ -43,26 +43,28 @@ impl Resolver<'_> {
         &mut self,
         (name, connection): (&str, &DatabaseConnectionSpec),
         spec: &DatabaseRestoreSpec,
-        database: &str,
+        databases: &[&str],
     ) {
         let hooks = spec.hooks.as_ref().map_or(&[][..], |hooks| &hooks.before_switch);
         if !hooks.is_empty() && !connection.allow_hooks {
             let message = format!("DatabaseConnection {name} does not have allowHooks: true");
             self.problem(Reason::HooksForbidden, "spec.hooks.beforeSwitch", message);
         }
-        for (index, hook) in hooks.iter().enumerate().filter(|(_, hook)| hook.database != database) {
-            let field = format!("spec.hooks.beforeSwitch[{index}].database");
-            let message = format!("{} is not the target, {database}", hook.database);
-            self.problem(Reason::InvalidSpec, field, message);
-        }
+        self.check_databases("spec.hooks.beforeSwitch", hooks, databases);
     }
 
-    /// A run restores one database: every query is for that one.
-    fn check_queries(&mut self, spec: &DatabaseRestoreSpec, database: &str) {
-        for (index, query) in spec.verification.queries.iter().enumerate() {
-            if query.database != database {
-                let field = format!("spec.verification.queries[{index}].database");
-                self.problem(Reason::InvalidSpec, field, format!("must be the target, {database}"));
+    /// Every query is for one of the targets.
+    fn check_queries(&mut self, spec: &DatabaseRestoreSpec, databases: &[&str]) {
+        self.check_databases("spec.verification.queries", &spec.verification.queries, databases);
+    }
+
+    /// Without a mapping the targets are known by the backup alone, and the runner checks.
+    fn check_databases(&mut self, field: &str, all: &[Sql], databases: &[&str]) {
+        for (index, sql) in all.iter().enumerate() {
+            if !databases.is_empty() && !databases.contains(&sql.database.as_str()) {
+                let field = format!("{field}[{index}].database");
+                let message = format!("{} is not the target, {}", sql.database, databases.join(" or "));
+                self.problem(Reason::InvalidSpec, field, message);
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use crate::api::connection::{Credentials, TlsMode};
 use crate::api::restore::spec::Strategy;
-use crate::api::restore::{Format, Target};
+use crate::api::restore::{Format, Target, target as api};
 use crate::api::{DatabaseConnectionSpec, DatabaseRestoreSpec};
 use crate::plan::resolve::{Resolver, secret_key};
-use crate::plan::{DatabaseMapping, EngineSettings, Login, ServerTarget, ServerTls};
+use crate::plan::{DATABASES_LIMIT, DatabaseMapping, EngineSettings, Login, ServerTarget, ServerTls};
 use crate::reason::Reason;
 
 /// Port of PostgreSQL.
@@ -25,25 +25,33 @@ impl Resolver<'_> {
     ) -> Option<(EngineSettings, Vec<DatabaseMapping>)> {
         self.check_postgres(spec);
         let server = self.server(name, connection, POSTGRES_PORT, POSTGRES_MAINTENANCE);
-        let row = self.one_row(target)?;
-        self.check_queries(spec, &row.to);
-        self.check_hooks((name, connection), spec, &row.to);
+        let rows = self.rows(target)?;
+        let names: Vec<&str> = rows.iter().map(|row| row.to.as_str()).collect();
+        self.check_queries(spec, &names);
+        self.check_hooks((name, connection), spec, &names);
         let server = server?;
-        self.check_postgres_name(&row.to, &server.maintenance_database);
-        Some((EngineSettings::Postgres(Box::new(server)), vec![row]))
+        self.check_postgres_names(&rows, &server);
+        Some((EngineSettings::Postgres(Box::new(server)), rows))
     }
 
-    /// A database that this run may replace.
-    fn check_postgres_name(&mut self, to: &str, maintenance_database: &str) {
-        let field = "spec.target.databases[0].to";
-        if to.len() > POSTGRES_NAME_BYTES {
-            let message = format!("PostgreSQL takes names of up to {POSTGRES_NAME_BYTES} bytes");
-            self.problem(Reason::InvalidSpec, field, message);
-        }
-        if ["template0", "template1"].contains(&to) || to == maintenance_database {
-            let message =
-                format!("{to} is the server's own, or its maintenance database, and cannot be restored to");
-            self.problem(Reason::InvalidSpec, field, message);
+    /// Databases that this run may replace.
+    fn check_postgres_names(&mut self, rows: &[DatabaseMapping], server: &ServerTarget) {
+        for (index, DatabaseMapping { to, .. }) in rows.iter().enumerate() {
+            let field = format!("spec.target.databases[{index}].to");
+            if to.len() > POSTGRES_NAME_BYTES {
+                let message = format!("PostgreSQL takes names of up to {POSTGRES_NAME_BYTES} bytes");
+                self.problem(Reason::InvalidSpec, &field, message);
+            }
+            if server.keeps(to) {
+                let message = format!(
+                    "{to} is the server's own, or its maintenance database, and cannot be restored to"
+                );
+                self.problem(Reason::InvalidSpec, &field, message);
+            }
+            if rows.iter().take(index).any(|other| other.to == *to) {
+                let message = format!("{to} is the target of another row too");
+                self.problem(Reason::InvalidSpec, &field, message);
+            }
         }
     }
 
@@ -67,23 +75,21 @@ impl Resolver<'_> {
         }
     }
 
-    /// The mapping of a run that restores one database of a server. The target must be known before the
-    /// backup is read, so it is named.
-    fn one_row(&mut self, target: &Target) -> Option<DatabaseMapping> {
-        let (reason, message) = match target.databases.as_deref().unwrap_or_default() {
-            [one] => {
-                let to = one.to.clone().unwrap_or_else(|| one.from.clone());
-                return Some(DatabaseMapping { from: one.from.clone(), to });
-            }
-            [] => (Reason::InvalidSpec, "name the database: databases: [{from: NAME, to: NAME}]"),
-            [_, _, ..] => (
-                Reason::NotSupported,
-                "one run restores one database in this version: keep one row, and make another \
-                 DatabaseRestore for each of the others",
-            ),
+    /// The mapping, with each name in the target; empty: all databases of the backup.
+    fn rows(&mut self, target: &Target) -> Option<Vec<DatabaseMapping>> {
+        let rows = target.databases.as_deref().unwrap_or_default();
+        if rows.len() > DATABASES_LIMIT {
+            let message = format!(
+                "one run restores up to {DATABASES_LIMIT} databases: make another DatabaseRestore for the others"
+            );
+            self.problem(Reason::NotSupported, "spec.target.databases", message);
+            return None;
+        }
+        let row = |row: &api::DatabaseMapping| DatabaseMapping {
+            from: row.from.clone(),
+            to: row.to.clone().unwrap_or_else(|| row.from.clone()),
         };
-        self.problem(reason, "spec.target.databases", message);
-        None
+        Some(rows.iter().map(row).collect())
     }
 
     fn server(

@@ -28,7 +28,7 @@ impl Resolver<'_> {
         }
         self.check_sqlite(spec);
         let (databases, path) = self.sqlite_mapping(target, sqlite)?;
-        self.check_queries(spec, &path);
+        self.check_queries(spec, &[path.as_str()]);
         if spec.hooks.as_ref().is_some_and(|hooks| !hooks.before_switch.is_empty()) {
             let message = "SQL before the switch is not possible for SQLite yet";
             self.problem(Reason::NotSupported, "spec.hooks.beforeSwitch", message);

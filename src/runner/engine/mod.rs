@@ -154,58 +154,73 @@ pub struct Context {
     pub journal: Journal,
 }
 
-/// One target and what is done to it, in this order. Every method may be the last one called;
-/// [`Engine::discard`] is then called before the engine is dropped.
+/// One database of a dump, and where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// Which of the targets, in the order of their surveys.
+    pub target: usize,
+    /// What pass 1 has learned of it.
+    pub entry: &'a DatabaseEntry,
+}
+
+/// The targets of a run and what is done to them, in this order. Engines of single files have one;
+/// those of servers may have several, which are loaded one after the other and switched together.
+/// Targets are named by their index in the order of [`Engine::survey`]. Every method may be the last
+/// one called; [`Engine::discard`] is then called before the engine is dropped.
 pub trait Engine: Send {
-    /// Quick preflight, before the backup is read: reachability, rights, what the target holds.
+    /// Sets the targets of a run whose manifest names none, by their names in the backup.
+    fn aim(&mut self, names: &[String]) -> Result<()>;
+
+    /// Quick preflight, before the backup is read: reachability, rights, what the targets hold.
     /// Writes nothing.
-    fn survey(&mut self) -> Result<Survey>;
+    fn survey(&mut self) -> Result<Vec<Survey>>;
 
     /// Removes kept previous data whose time is over at `now`, so that its room counts; gives back
-    /// what was removed. Called only when the backup is known good and the target's lock is held.
+    /// what was removed. Called only when the backup is known good and the targets' locks are held.
     fn drop_expired(&mut self, now: Timestamp) -> Vec<String>;
 
     /// Full preflight with the inventory: version guard, room, owner. Writes nothing.
-    fn preflight(&mut self, incoming: &DatabaseEntry) -> Result<Findings>;
+    fn preflight(&mut self, incoming: Incoming<'_>) -> Result<Findings>;
 
-    /// Loads the decoded dump beside the target. The old data stays as it is.
-    fn load(&mut self, incoming: &DatabaseEntry, dump: &mut dyn Read) -> Result<()>;
+    /// Loads what a decoded dump holds for some of the targets, beside them. The old data stays as it is.
+    fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Read) -> Result<()>;
 
     /// Compares what was loaded with the inventory.
-    fn verify(&mut self, incoming: &DatabaseEntry) -> Result<Verified>;
+    fn verify(&mut self, incoming: Incoming<'_>) -> Result<Verified>;
 
-    /// Runs one statement that only reads in the loaded database; a fault unless it answers true. The
-    /// fault's message goes on from "query 1 of the manifest".
-    fn query(&mut self, sql: &str) -> Result<()>;
+    /// Runs one statement that only reads in the database loaded for a target; a fault unless it answers
+    /// true. The fault's message goes on from "query 1 of the manifest".
+    fn query(&mut self, target: usize, sql: &str) -> Result<()>;
 
-    /// Runs statements of the manifest in the loaded database, after it was verified; gives back how many.
-    /// The fault's message goes on from "hook 1 of the manifest".
-    fn hook(&mut self, sql: &str) -> Result<u64>;
+    /// Runs statements of the manifest in the database loaded for a target, after it was verified; gives
+    /// back how many. The fault's message goes on from "hook 1 of the manifest".
+    fn hook(&mut self, target: usize, sql: &str) -> Result<u64>;
 
-    /// Leaves the verified load beside the target under a name that no other run removes; gives back
-    /// the name, in which a digest of the load stands.
-    fn hold(&mut self) -> Result<String>;
+    /// Leaves the verified loads beside the targets under names that no other run removes; gives back
+    /// the names, in which digests of the loads stand.
+    fn hold(&mut self) -> Result<Vec<String>>;
 
-    /// Takes up what [`Engine::hold`] of an earlier run has left, if it is still what was verified,
-    /// and counts it. It stays as it is until the switch is done.
-    fn take_up(&mut self, held: &str) -> Result<Verified>;
+    /// Takes up what [`Engine::hold`] of an earlier run has left for a target, if it is still what was
+    /// verified, and counts it. It stays as it is until the switch is done.
+    fn take_up(&mut self, target: usize, held: &str) -> Result<Verified>;
 
-    /// Looks at a kept previous database, which may then be loaded like a backup.
-    fn examine_previous(&mut self, name: &str) -> Result<DatabaseEntry>;
+    /// Looks at a kept previous database of a target, which may then be loaded like a backup.
+    fn examine_previous(&mut self, target: usize, name: &str) -> Result<DatabaseEntry>;
 
     /// Loads a kept previous database, which stays as it is.
-    fn load_previous(&mut self, name: &str, incoming: &DatabaseEntry) -> Result<()>;
+    fn load_previous(&mut self, name: &str, incoming: Incoming<'_>) -> Result<()>;
 
-    /// Removes what dead runs left beside the target, the load `held`, and kept previous data whose
+    /// Removes what dead runs left beside the targets, the loads `held`, and kept previous data whose
     /// time is over at `now`; gives back what was removed.
-    fn clear(&mut self, held: Option<&str>, now: Timestamp) -> Result<Vec<String>>;
+    fn clear(&mut self, held: &[String], now: Timestamp) -> Result<Vec<String>>;
 
-    /// Puts the loaded database in the place of the old one; tells the journal first.
-    fn switch(&mut self) -> Result<Option<Previous>>;
+    /// Puts the loaded databases in the place of the old ones, all or none; tells the journal first. Gives
+    /// back what was kept of each target.
+    fn switch(&mut self) -> Result<Vec<Option<Previous>>>;
 
     /// What a person should know of the switch that just was; empty before it.
     fn switch_notes(&mut self) -> Vec<String>;
 
-    /// Removes what the run left beside the target; gives back what could not be removed.
+    /// Removes what the run left beside the targets; gives back what could not be removed.
     fn discard(&mut self) -> Vec<String>;
 }

@@ -1,16 +1,14 @@
-//! The backup of a run: which one it is, whether it is good, and which database of it goes into the
-//! target.
+//! The backup of a run: which one it is, and whether it is good.
 
 use std::sync::Arc;
 
 use super::options::options;
-use super::told::{check_pinned, no_database, not_held};
+use super::told::check_pinned;
 use super::{Run, Source, backup_report};
 use crate::plan::{Format, Pinned, Selector};
 use crate::reason::Reason;
 use crate::report::BackupReport;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::{DatabaseEntry, SourceEngine};
 use crate::runner::read::{Examined, Request, examine, read_sidecar};
 use crate::runner::select;
 use crate::runner::source::{Artifact, ObjectStat};
@@ -79,58 +77,6 @@ impl Run<'_, '_> {
         self.report.warnings.extend(examined.warnings.iter().cloned());
         self.report.backup = Some(backup_report(&examined));
         Ok(examined)
-    }
-
-    /// The one database of the backup that goes into the target, and the dump that it is in.
-    pub(super) fn choose_database(&mut self, examined: &Examined) -> Result<(usize, DatabaseEntry)> {
-        let Some(target) = &self.plan.target else { return Err(no_database()) };
-        let engine = target.engine().name();
-        let found = examined.engine.map(|found| format!("{found:?}")).unwrap_or_default();
-        if let Some(
-            other @ (SourceEngine::Redis
-            | SourceEngine::Valkey
-            | SourceEngine::Firebird
-            | SourceEngine::AzureSQL),
-        ) = examined.engine
-        {
-            let message = format!(
-                "{} is a backup of {other:?}, which cannot be restored",
-                examined.artifact.describe()
-            );
-            return Err(Fault::new(Stage::Inspect, Reason::UnsupportedFormat, message));
-        }
-        if found != engine {
-            let message =
-                format!("{} is a backup of {found}, the target is {engine}", examined.artifact.describe());
-            return Err(Fault::new(Stage::Inspect, Reason::EngineMismatch, message));
-        }
-        let index = match target.databases.first() {
-            None if examined.databases.len() == 1 => 0,
-            None => {
-                let message = format!(
-                    "the backup holds {} databases; name one in target.databases",
-                    examined.databases.len()
-                );
-                return Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
-            }
-            // A single dump may not say its own name; the mapping's word is then taken.
-            Some(row) => examined
-                .databases
-                .iter()
-                .position(|entry| entry.name.as_ref().is_none_or(|name| *name == row.from))
-                .ok_or_else(|| not_held(&row.from, examined))?,
-        };
-        let mut entry = examined.databases.get(index).ok_or_else(no_database)?.clone();
-        if entry.facts.databases.len() > 1
-            && let Some(row) = target.databases.first()
-        {
-            entry = entry.of_database(&row.from).ok_or_else(|| not_held(&row.from, examined))?;
-        }
-        if let Some(row) = self.report_row() {
-            row.from.clone_from(&entry.name);
-            row.bytes = Some(entry.bytes);
-        }
-        Ok((index, entry))
     }
 }
 

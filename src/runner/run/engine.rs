@@ -7,13 +7,12 @@ use jiff::Timestamp;
 use super::open::{Mounts, keep_until, mount, read, read_text, run_id};
 use crate::plan::{
     EngineSettings, Login, ReplaceBy, RestorePlan, Rows, SecretKey, SecretReader, ServerTarget, Sessions,
-    SqliteTarget, Statements, Statistics, TargetPlan, TlsMode, VersionGuard,
+    SqliteTarget, Statements, Statistics, TlsMode, VersionGuard,
 };
-use crate::reason::Reason;
 use crate::runner::engine::postgres::{self, Postgres, wire};
 use crate::runner::engine::sqlite::{self, Sqlite};
 use crate::runner::engine::{Context, Engine};
-use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::fault::Result;
 
 /// How long the switch waits for applications that are in the way, where the plan does not say.
 const SESSIONS_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,8 +37,9 @@ pub fn open(
             Ok(Some(Box::new(Sqlite::new(settings, context.clone()))))
         }
         EngineSettings::Postgres(server) => {
-            let settings = postgres_settings(plan, target, server, secrets, now)?;
-            Ok(Some(Box::new(Postgres::new(settings, context.clone()))))
+            let settings = postgres_settings(plan, server, secrets, now)?;
+            let names: Vec<String> = target.databases.iter().map(|row| row.to.clone()).collect();
+            Ok(Some(Box::new(Postgres::of_several(&settings, &names, context.clone()))))
         }
     }
 }
@@ -79,15 +79,10 @@ pub fn place(plan: &RestorePlan, mounts: &Mounts) -> Option<String> {
 
 fn postgres_settings(
     plan: &RestorePlan,
-    target: &TargetPlan,
     server: &ServerTarget,
     secrets: &dyn SecretReader,
     now: Timestamp,
 ) -> Result<postgres::PostgresTarget> {
-    let Some(row) = target.databases.first() else {
-        let message = "the plan names no database of the server";
-        return Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
-    };
     Ok(postgres::PostgresTarget {
         endpoint: endpoint(plan, server, secrets)?,
         maintenance_database: server.maintenance_database.clone(),
@@ -95,7 +90,7 @@ fn postgres_settings(
         privileged: server.privileged_credentials.as_ref().map(|login| access(login, secrets)).transpose()?,
         allows_superuser: server.allow_superuser,
         all_statements: plan.statements == Statements::All,
-        database: row.to.clone(),
+        database: String::new(),
         expect_identity: server.expect_identity.clone(),
         keep_until: keep_until(plan, now),
         run_id: run_id(plan, now),

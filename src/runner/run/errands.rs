@@ -6,6 +6,7 @@ use super::told::{failure, no_database};
 use crate::plan::{Held, Pinned};
 use crate::reason::Reason;
 use crate::report::Outcome;
+use crate::runner::engine::Incoming;
 use crate::runner::fault::{Fault, Result, Stage};
 
 impl Run<'_, '_> {
@@ -19,26 +20,33 @@ impl Run<'_, '_> {
         }
         self.step(Stage::Preflight, "Quick preflight", |run| run.survey(backup.as_ref()))?;
         let Some(target) = &mut self.report.target else { return Err(no_database()) };
-        target.held = Some(held.shadow.clone());
+        target.held.clone_from(&held.shadows);
+        if target.databases.len() != held.shadows.len() {
+            let message = "what is held is not as many databases as the mapping names";
+            return Err(Fault::new(Stage::Preflight, Reason::InvalidSpec, message));
+        }
         let confirmed = self.plan.overwrite.confirmed_plan.as_ref();
         if target.plan_token != held.token && confirmed != Some(&target.plan_token) {
             target.confirmation_required = true;
             let message = format!(
                 "{} is not what it was when {} was loaded for it, so putting that in its place is asked about once more",
-                target.summary, held.shadow
+                target.summary,
+                held.shadows.join(", ")
             );
             self.report.failure = Some(failure(&Fault::new(Stage::Preflight, Reason::PlanChanged, message)));
             return Ok(Outcome::AwaitingConfirmation);
         }
         self.drop_expired()?;
         self.step(Stage::Verify, "Verify", |run| {
-            let verified = run.engine()?.take_up(&held.shadow)?;
-            run.record_verified(&[], verified);
+            for (index, shadow) in held.shadows.iter().enumerate() {
+                let verified = run.engine()?.take_up(index, shadow)?;
+                run.record_verified(index, &[], verified);
+            }
             Ok(())
         })?;
         self.step(Stage::Switch, "Switch", Self::switch)?;
         if let Some(target) = &mut self.report.target {
-            target.held = None;
+            target.held.clear();
         }
         Ok(Outcome::Restored)
     }
@@ -47,23 +55,28 @@ impl Run<'_, '_> {
     /// replaced and kept like anything else.
     pub(super) fn revert(&mut self, previous: &str) -> Result<Outcome> {
         let source = Pinned { path: previous.to_owned(), size: 0, etag: None, version_id: None };
-        let survey = self.step(Stage::Preflight, "Quick preflight", |run| run.survey(Some(&source)))?;
-        if !self.is_agreed(&survey, previous.to_owned())? {
+        let surveys = self.step(Stage::Preflight, "Quick preflight", |run| run.survey(Some(&source)))?;
+        if surveys.len() != 1 {
+            let message = "one database is put back at a time, and the plan names several";
+            return Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message));
+        }
+        if !self.is_agreed(&surveys, previous)? {
             return Ok(Outcome::AwaitingConfirmation);
         }
         let entry =
-            self.step(Stage::Inspect, "Check previous", |run| run.engine()?.examine_previous(previous))?;
+            self.step(Stage::Inspect, "Check previous", |run| run.engine()?.examine_previous(0, previous))?;
+        let incoming = Incoming { target: 0, entry: &entry };
         self.step(Stage::Preflight, "Preflight", |run| {
             // Kept copies whose time is over stay: it may be this one.
-            let findings = run.engine()?.preflight(&entry)?;
+            let findings = run.engine()?.preflight(incoming)?;
             run.record_findings(findings);
             Ok(())
         })?;
-        self.step(Stage::Restore, "Restore", |run| run.engine()?.load_previous(previous, &entry))?;
+        self.step(Stage::Restore, "Restore", |run| run.engine()?.load_previous(previous, incoming))?;
         self.step(Stage::Verify, "Verify", |run| {
             // The queries of the manifest are about the backup.
-            let verified = run.engine()?.verify(&entry)?;
-            run.record_verified(&[], verified);
+            let verified = run.engine()?.verify(incoming)?;
+            run.record_verified(0, &[], verified);
             Ok(())
         })?;
         self.step(Stage::Switch, "Switch", Self::switch)?;
@@ -72,7 +85,7 @@ impl Run<'_, '_> {
 
     /// Removes what runs left beside the target.
     pub(super) fn discard(&mut self, held: Option<&Held>) -> Result<Outcome> {
-        let held = held.map(|held| held.shadow.as_str());
+        let held = held.map_or(&[][..], |held| &held.shadows);
         let now = self.parts.now;
         let removed = self.step(Stage::CleanUp, "Discard", |run| run.engine()?.clear(held, now))?;
         self.report.warnings.extend(removed.into_iter().map(|name| format!("removed {name}")));

@@ -5,6 +5,7 @@
 //! with all that was learned, and what was made beside the target is removed.
 
 mod backup;
+mod choose;
 pub mod consent;
 pub mod engine;
 mod errands;
@@ -20,7 +21,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::plan::{Held, Mode, Pinned, RestorePlan, Switch, Task};
+use crate::plan::{DatabaseMapping, Held, Mode, Pinned, RestorePlan, Switch, Task};
 use crate::reason::Reason;
 use crate::report::{Outcome, RestoreReport, StageReport};
 use crate::runner::engine::{Context, Engine};
@@ -104,13 +105,16 @@ struct Run<'a, 'p> {
     begun: Instant,
     /// The backup as it was looked at first: what is shown, confirmed and read is this one object.
     stat: Option<ObjectStat>,
+    /// Which databases go where; the manifest's, or once they are known all of the backup.
+    mapping: Vec<DatabaseMapping>,
     report: RestoreReport,
 }
 
 impl<'a, 'p> Run<'a, 'p> {
     fn new(plan: &'a RestorePlan, parts: Parts<'p>) -> Self {
         let report = RestoreReport::begun(&plan.namespace, &plan.name, parts.now);
-        Self { plan, parts, begun: Instant::now(), stat: None, report }
+        let mapping = plan.target.as_ref().map(|target| target.databases.clone()).unwrap_or_default();
+        Self { plan, parts, begun: Instant::now(), stat: None, mapping, report }
     }
 
     /// Times a step; the time counts when the step fails, too.
@@ -148,28 +152,29 @@ impl<'a, 'p> Run<'a, 'p> {
 
     fn restore(&mut self) -> Result<Outcome> {
         let artifact = self.step(Stage::Resolve, "Resolve", Self::resolve)?;
-        if self.parts.engine.is_some() {
-            let pinned = self.pinned(&artifact);
-            let survey = self.step(Stage::Preflight, "Quick preflight", |run| run.survey(pinned.as_ref()))?;
-            if !self.is_agreed(&survey, artifact.describe())? {
-                return Ok(Outcome::AwaitingConfirmation);
-            }
+        // A refusal must not wait for all of the backup, where the targets are known before it is read.
+        let is_early = self.parts.engine.is_some() && self.knows_targets(&artifact)?;
+        if is_early && !self.agree(&artifact)? {
+            return Ok(Outcome::AwaitingConfirmation);
         }
         let examined = self.step(Stage::Download, "Check backup", |run| run.examine(&artifact))?;
         if self.parts.engine.is_none() {
             return Ok(Outcome::Verified);
         }
-        let (index, entry) = self.choose_database(&examined)?;
-        let entry = &entry;
+        let chosen = self.choose_databases(&examined)?;
+        if !is_early && !self.agree(&artifact)? {
+            return Ok(Outcome::AwaitingConfirmation);
+        }
+        self.record_chosen(&chosen);
         self.step(Stage::Preflight, "Preflight", |run| {
-            memory::check(&examined, entry)?;
-            run.preflight(entry)
+            chosen.iter().try_for_each(|it| memory::check(&examined, &it.entry))?;
+            run.preflight(&chosen)
         })?;
         if self.plan.mode == Mode::Plan {
             return Ok(Outcome::Planned);
         }
-        self.step(Stage::Restore, "Restore", |run| run.load(&examined, index, entry))?;
-        self.step(Stage::Verify, "Verify", |run| run.verify(entry))?;
+        self.step(Stage::Restore, "Restore", |run| run.load(&examined, &chosen))?;
+        self.step(Stage::Verify, "Verify", |run| run.verify(&chosen))?;
         if self.plan.switch == Switch::Hold {
             self.step(Stage::Switch, "Hold", Self::hold)?;
             return Ok(Outcome::Held);

@@ -96,11 +96,15 @@ pub(super) fn check_pinned(pinned: &Pinned, found: &Pinned, artifact: &Artifact)
     Err(Fault::new(Stage::Resolve, Reason::SourceChanged, message))
 }
 
-/// What identifies a plan: the pinned backup, the database that it goes to, and what would be done.
+/// What identifies a plan: the pinned backup, the databases that it goes to, and what would be done.
 /// The same on every node and while applications write; see [`Survey::plan_identity`].
-pub(super) fn plan_token(backup: Option<&Pinned>, survey: &Survey, references: &str) -> String {
-    let Survey { target, plan_identity, action, .. } = survey;
-    let text = format!("{backup:?} {target} {plan_identity} {action:?} {references}");
+pub(super) fn plan_token(backup: Option<&Pinned>, surveys: &[Survey], references: &str) -> String {
+    let of = |survey: &Survey| {
+        let Survey { target, plan_identity, action, .. } = survey;
+        format!("{target} {plan_identity} {action:?} ")
+    };
+    let targets: String = surveys.iter().map(of).collect();
+    let text = format!("{backup:?} {targets}{references}");
     hex::encode(sha256(text.as_bytes()).get(..8).unwrap_or_default())
 }
 
@@ -141,19 +145,20 @@ mod tests {
             plan_identity: "file 1".into(),
             server_identity: None,
         };
-        let token = plan_token(Some(&pinned()), &survey(), "r");
+        let token = plan_token(Some(&pinned()), &[survey()], "r");
         assert_eq!(token.len(), 16);
         assert_eq!(
-            plan_token(Some(&pinned()), &Survey { version: Some("3".into()), ..survey() }, "r"),
+            plan_token(Some(&pinned()), &[Survey { version: Some("3".into()), ..survey() }], "r"),
             token
         );
         for other in [
-            plan_token(None, &survey(), "r"),
-            plan_token(Some(&Pinned { etag: None, ..pinned() }), &survey(), "r"),
-            plan_token(Some(&pinned()), &Survey { target: "b.db".into(), ..survey() }, "r"),
-            plan_token(Some(&pinned()), &Survey { plan_identity: "file 2".into(), ..survey() }, "r"),
-            plan_token(Some(&pinned()), &Survey { action: Action::Create, ..survey() }, "r"),
-            plan_token(Some(&pinned()), &survey(), "s"),
+            plan_token(None, &[survey()], "r"),
+            plan_token(Some(&Pinned { etag: None, ..pinned() }), &[survey()], "r"),
+            plan_token(Some(&pinned()), &[Survey { target: "b.db".into(), ..survey() }], "r"),
+            plan_token(Some(&pinned()), &[Survey { plan_identity: "file 2".into(), ..survey() }], "r"),
+            plan_token(Some(&pinned()), &[Survey { action: Action::Create, ..survey() }], "r"),
+            plan_token(Some(&pinned()), &[survey()], "s"),
+            plan_token(Some(&pinned()), &[survey(), survey()], "r"),
         ] {
             assert_ne!(other, token);
         }

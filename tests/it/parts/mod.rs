@@ -15,6 +15,14 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use reinstate::runner::engine::Incoming;
+use reinstate::runner::inventory::DatabaseEntry;
+
+/// What goes into the only target of a run.
+pub(crate) const fn only(entry: &DatabaseEntry) -> Incoming<'_> {
+    Incoming { target: 0, entry }
+}
+
 /// Waits until `condition` holds, looking every few milliseconds; a test that waits in vain fails.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     const LIMIT: Duration = Duration::from_mins(1);

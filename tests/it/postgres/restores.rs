@@ -15,6 +15,7 @@ use reinstate::runner::inventory::{DatabaseEntry, DumpFormat};
 use reinstate::runner::journal::Touched;
 use reinstate::secret::Secret;
 
+use crate::parts::only;
 use crate::parts::postgres::{CREATOR, PASSWORD, PLAIN, Postgres, SUPERUSER, canonical_text, postgres};
 
 /// A dump with its inventory.
@@ -100,11 +101,11 @@ pub(super) fn restore(settings: PostgresTarget, backup: &Backup) -> Result<Done>
 }
 
 pub(super) fn steps(engine: &mut Target, backup: &Backup) -> Result<Done> {
-    let action = engine.survey()?.action;
-    let mut notes = engine.preflight(&backup.entry)?.notes;
-    engine.load(&backup.entry, &mut backup.bytes.as_slice())?;
-    let verified = engine.verify(&backup.entry)?;
-    let previous = engine.switch()?;
+    let action = engine.survey()?.remove(0).action;
+    let mut notes = engine.preflight(only(&backup.entry))?.notes;
+    engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice())?;
+    let verified = engine.verify(only(&backup.entry))?;
+    let previous = engine.switch()?.remove(0);
     notes.extend(engine.switch_notes());
     Ok(Done { action, notes, verified, previous, touched: Touched::No })
 }
@@ -283,17 +284,17 @@ fn existing_data_serve_until_the_switch_and_are_kept_beside_it() {
     back.keep_until = None;
     let mut engine = Target::new(back, Context::default());
     engine.survey().unwrap();
-    let entry = engine.examine_previous(&previous).unwrap();
-    engine.load_previous(&previous, &entry).unwrap();
-    engine.verify(&entry).unwrap();
-    assert_eq!(engine.switch().unwrap(), None);
+    let entry = engine.examine_previous(0, &previous).unwrap();
+    engine.load_previous(&previous, only(&entry)).unwrap();
+    engine.verify(only(&entry)).unwrap();
+    assert_eq!(engine.switch().unwrap(), [None]);
     assert_eq!(engine.discard(), Vec::<String>::new());
     assert_eq!(server.sql(&target, "select count(*) from public.old"), "1");
     assert_eq!(databases(server, &target), [target.clone(), previous.clone()]);
     // Its time is not over, then it is.
     let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
-    assert_eq!(engine.clear(None, "2098-12-31T00:00:00Z".parse().unwrap()).unwrap(), Vec::<String>::new());
-    assert_eq!(engine.clear(None, "2099-01-02T00:00:00Z".parse().unwrap()).unwrap(), [previous]);
+    assert_eq!(engine.clear(&[], "2098-12-31T00:00:00Z".parse().unwrap()).unwrap(), Vec::<String>::new());
+    assert_eq!(engine.clear(&[], "2099-01-02T00:00:00Z".parse().unwrap()).unwrap(), [previous]);
     assert_eq!(databases(server, &target), [target]);
 }
 
@@ -362,16 +363,16 @@ fn what_was_empty_and_is_no_longer_is_neither_loaded_into_nor_dropped() {
         server.sql("postgres", &format!("create database {target} owner {user}"));
         let context = Context::default();
         let mut engine = Target::new(settings(server, user, &target), context.clone());
-        assert_eq!(engine.survey().unwrap().action, Action::Create);
+        assert_eq!(engine.survey().unwrap().remove(0).action, Action::Create);
         if user == CREATOR {
-            engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
-            engine.verify(&backup.entry).unwrap();
+            engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap();
+            engine.verify(only(&backup.entry)).unwrap();
         }
         server.sql(&target, "create table public.precious as select 1 as a");
         let result = if user == CREATOR {
             engine.switch().map(drop)
         } else {
-            engine.load(&backup.entry, &mut backup.bytes.as_slice())
+            engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice())
         };
         let fault = result.unwrap_err();
         assert_eq!(fault.reason, Reason::TargetChanged, "{}", fault.full_message());
@@ -508,7 +509,7 @@ fn extensions_that_are_missing_or_closed_are_told_before_anything_is_made() {
     let backup = Backup::script("CREATE EXTENSION IF NOT EXISTS pageinspect WITH SCHEMA public;\n");
     let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
     engine.survey().unwrap();
-    let notes = engine.preflight(&backup.entry).unwrap().notes;
+    let notes = engine.preflight(only(&backup.entry)).unwrap().notes;
     assert!(notes[0].contains("only a superuser may create"), "{notes:?}");
     drop(engine);
     assert_eq!(refused(settings(server, CREATOR, &target), &backup).reason, Reason::PermissionDenied);
@@ -532,11 +533,11 @@ fn hooks_change_what_was_loaded_before_anybody_sees_it() {
     );
     let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
     engine.survey().unwrap();
-    engine.preflight(&backup.entry).unwrap();
-    engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
-    engine.verify(&backup.entry).unwrap();
+    engine.preflight(only(&backup.entry)).unwrap();
+    engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap();
+    engine.verify(only(&backup.entry)).unwrap();
     let masking = "UPDATE person SET name = 'Person; ' || length(name);\n-- the rest\nDELETE FROM person WHERE name LIKE '%3' -- and no semicolon";
-    assert_eq!(engine.hook(masking).unwrap(), 2);
+    assert_eq!(engine.hook(0, masking).unwrap(), 2);
     for (sql, says) in [
         ("SELECT 1;\nSELECT nothing FROM person;", "line 2: the statement was refused"),
         ("SELECT 'open", "line 1"),
@@ -544,7 +545,7 @@ fn hooks_change_what_was_loaded_before_anybody_sees_it() {
         ("\\connect postgres", "line 1"),
         ("COPY person FROM stdin;\n", "line 1: COPY from the script is not possible"),
     ] {
-        let fault = engine.hook(sql).unwrap_err();
+        let fault = engine.hook(0, sql).unwrap_err();
         assert_eq!(fault.reason, Reason::HookFailed, "{sql}: {}", fault.full_message());
         assert!(fault.message.contains(says) && !fault.message.contains("dump"), "{}", fault.full_message());
     }
@@ -611,7 +612,7 @@ fn a_script_of_several_databases_is_refused_before_anything_is_made() {
     let backup = Backup::fixture("15-all.sql");
     let mut engine = Target::new(settings(server, SUPERUSER, &target), Context::default());
     engine.survey().unwrap();
-    let fault = engine.preflight(&backup.entry).unwrap_err();
+    let fault = engine.preflight(only(&backup.entry)).unwrap_err();
     assert_eq!(fault.reason, Reason::NotSupported);
     assert!(fault.message.contains("several databases (template1"), "{}", fault.message);
     assert_eq!(databases(server, &target), Vec::<String>::new());
@@ -626,7 +627,7 @@ fn another_server_and_a_run_on_the_same_target_are_refused() {
     let backup = Backup::script("CREATE TABLE new (a integer);\n");
     assert_eq!(refused(other, &backup).reason, Reason::IdentityMismatch);
     let mut first = Target::new(settings(server, CREATOR, &target), Context::default());
-    let identity = first.survey().unwrap().server_identity.unwrap();
+    let identity = first.survey().unwrap().remove(0).server_identity.unwrap();
     assert_eq!(refused(settings(server, CREATOR, &target), &backup).reason, Reason::TargetLocked);
     drop(first);
     let mut same = settings(server, CREATOR, &target);
@@ -645,21 +646,21 @@ fn a_load_that_is_held_is_switched_to_by_its_name_only_as_it_was_verified() {
         settings.run_id = run.to_owned();
         let mut engine = Target::new(settings, Context::default());
         engine.survey().unwrap();
-        engine.preflight(&backup.entry).unwrap();
-        engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
-        engine.verify(&backup.entry).unwrap();
-        engine.query("SELECT count(*) = 1 FROM new").unwrap();
+        engine.preflight(only(&backup.entry)).unwrap();
+        engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap();
+        engine.verify(only(&backup.entry)).unwrap();
+        engine.query(0, "SELECT count(*) = 1 FROM new").unwrap();
         for (sql, says) in [
             ("SELECT false", "but false"),
             ("SELECT a FROM new", "no boolean"),
             ("DELETE FROM new", "read-only transaction"),
             ("SELECT true; SELECT true", "could not be run"),
         ] {
-            let fault = engine.query(sql).unwrap_err();
+            let fault = engine.query(0, sql).unwrap_err();
             assert_eq!(fault.reason, Reason::VerificationFailed);
             assert!(fault.full_message().contains(says), "{sql}: {}", fault.full_message());
         }
-        let held = engine.hold().unwrap();
+        let held = engine.hold().unwrap().remove(0);
         assert_eq!(engine.discard(), Vec::<String>::new());
         held
     };
@@ -667,18 +668,18 @@ fn a_load_that_is_held_is_switched_to_by_its_name_only_as_it_was_verified() {
     server.sql(&changed, "insert into new values (2)");
     let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
     engine.survey().unwrap();
-    assert_eq!(engine.take_up(&changed).unwrap_err().reason, Reason::VerificationFailed);
-    assert_eq!(engine.take_up("postgres").unwrap_err().reason, Reason::InvalidSpec);
+    assert_eq!(engine.take_up(0, &changed).unwrap_err().reason, Reason::VerificationFailed);
+    assert_eq!(engine.take_up(0, "postgres").unwrap_err().reason, Reason::InvalidSpec);
     drop(engine);
     let held = held_by("00000002");
     let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
     engine.survey().unwrap();
-    engine.take_up(&held).unwrap();
+    engine.take_up(0, &held).unwrap();
     engine.switch().unwrap();
     assert_eq!(engine.discard(), Vec::<String>::new());
     assert_eq!(databases(server, &target), [target.clone(), changed.clone()]);
     let mut engine = Target::new(settings(server, CREATOR, &target), Context::default());
     let now = "2026-11-29T00:00:00Z".parse().unwrap();
-    assert_eq!(engine.clear(Some(&changed), now).unwrap(), [changed]);
+    assert_eq!(engine.clear(std::slice::from_ref(&changed), now).unwrap(), [changed]);
     assert_eq!(databases(server, &target), [target.as_str()]);
 }

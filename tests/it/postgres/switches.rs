@@ -17,7 +17,7 @@ use reinstate::runner::journal::{Journal, JournalFile};
 use super::restores::{Backup, Target, access, databases, fresh, restore, settings, settings_at};
 use crate::parts::child::{say, start_test, wait_for};
 use crate::parts::postgres::{CREATOR, Postgres, SUPERUSER, postgres};
-use crate::parts::wait_until;
+use crate::parts::{only, wait_until};
 
 const ROLE: &str = "REINSTATE_TEST_POSTGRES_RESTORE";
 /// The test that runs as the child.
@@ -64,9 +64,9 @@ fn restoring_process() {
     let backup = dump();
     say("LOADING");
     engine.survey().unwrap();
-    engine.preflight(&backup.entry).unwrap();
-    engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
-    engine.verify(&backup.entry).unwrap();
+    engine.preflight(only(&backup.entry)).unwrap();
+    engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap();
+    engine.verify(only(&backup.entry)).unwrap();
     say("SWITCHING");
     engine.switch().unwrap();
     say("SWITCHED");

@@ -6,6 +6,7 @@ use reinstate::runner::engine::postgres::Postgres as Target;
 use reinstate::runner::engine::{Context, Engine};
 use reinstate::runner::journal::Touched;
 
+use crate::parts::only;
 use crate::parts::postgres::{CLIENTS, CREATOR, MAJORS, Postgres, postgres};
 
 use super::fidelity::content;
@@ -72,7 +73,7 @@ fn refuses(from: &Postgres, to: &Postgres, what: &str, backup: &Backup) {
     let context = Context::default();
     let mut engine = Target::new(settings(to, CREATOR, &target), context.clone());
     engine.survey().unwrap();
-    let fault = engine.preflight(&backup.entry).unwrap_err();
+    let fault = engine.preflight(only(&backup.entry)).unwrap_err();
     assert_eq!(fault.reason, Reason::VersionTooNew, "{what}");
     let expected =
         format!("backup version ({}) newer than server ({})", full_version(from), full_version(to));

@@ -31,7 +31,7 @@ fn handed_on(verdict: &RestoreReport) -> (Pinned, Held) {
     let (backup, target) = (verdict.backup.clone().unwrap(), verdict.target.clone().unwrap());
     let pinned =
         Pinned { path: backup.path, size: backup.size, etag: backup.etag, version_id: backup.version_id };
-    (pinned, Held { shadow: target.held.unwrap(), token: target.plan_token })
+    (pinned, Held { shadows: target.held, token: target.plan_token })
 }
 
 fn hold(pod: &Pod) -> (Pinned, Held) {
@@ -53,7 +53,7 @@ fn switch(pod: &Pod, (pinned, held): &(Pinned, Held)) {
 }
 
 fn held_path(pod: &Pod, held: &Held) -> PathBuf {
-    pod.at("/claims/app-data").join(&held.shadow)
+    pod.at("/claims/app-data").join(&held.shadows[0])
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_held_load_waits_and_a_second_run_only_switches() {
         assert_eq!(verdict.outcome, Outcome::Restored);
         let target = verdict.target.unwrap();
         let row = &target.databases[0];
-        assert_eq!((target.held, row.tables, row.rows), (None, Some(2), Some(325)));
+        assert_eq!((target.held, row.tables, row.rows), (vec![], Some(2), Some(325)));
         assert!(verdict.verification.unwrap().checks[0].contains("SHA-256"));
         let modified = if over_data { TargetModified::True } else { TargetModified::False };
         assert_eq!(verdict.target_modified, modified);
@@ -119,8 +119,8 @@ fn what_is_not_what_was_held_is_not_switched_to() {
             11,
             Reason::VerificationFailed,
         ),
-        (&|_, held| held.1.shadow = "app.db".into(), 2, Reason::InvalidSpec),
-        (&|_, held| held.1.shadow = "../.app.db.reinstate-1-0.held".into(), 2, Reason::InvalidSpec),
+        (&|_, held| held.1.shadows = vec!["app.db".into()], 2, Reason::InvalidSpec),
+        (&|_, held| held.1.shadows = vec!["../.app.db.reinstate-1-0.held".into()], 2, Reason::InvalidSpec),
         (&|_, held| held.1.token = "0123456789abcdef".into(), 3, Reason::PlanChanged),
         (
             &|pod, _| {
@@ -145,7 +145,7 @@ fn what_is_not_what_was_held_is_not_switched_to() {
             (reason, TargetModified::False)
         );
         // What waits is still known by its name.
-        assert_eq!(verdict.target.unwrap().held, Some(held.1.shadow), "{number}");
+        assert_eq!(verdict.target.unwrap().held, held.1.shadows, "{number}");
     }
 }
 
@@ -210,7 +210,7 @@ fn discard_removes_what_it_is_told_to_and_what_is_dead_and_nothing_else() {
     assert_eq!((verdict.outcome, verdict.target_modified), (Outcome::Discarded, TargetModified::False));
     assert_eq!(verdict.warnings.len(), 4);
     let mut expected = vec![
-        kept.shadow,
+        kept.shadows[0].clone(),
         "app.db".into(),
         "app.db.reinstate-previous-20200101T000000.000Z-until-29990102T000000Z".into(),
         "app.db.reinstate-previous-by-hand".into(),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::parts::only;
 use aws_lc_rs::digest::{SHA256, digest};
 use reinstate::runner::engine::sqlite::{Integrity, ReplaceBy, Sqlite, SqliteTarget};
 use reinstate::runner::engine::{Context, Engine, Findings, Previous, Survey, Verified, scanner};
@@ -81,11 +82,11 @@ pub(super) fn settings(root: &Path) -> SqliteTarget {
 
 /// All steps of a run in their order.
 pub(super) fn restore(engine: &mut Sqlite, backup: &Backup) -> Result<Outcome> {
-    let survey = engine.survey()?;
-    let findings = engine.preflight(&backup.entry)?;
-    engine.load(&backup.entry, &mut backup.bytes.as_slice())?;
-    let verified = engine.verify(&backup.entry)?;
-    let previous = engine.switch()?;
+    let survey = engine.survey()?.remove(0);
+    let findings = engine.preflight(only(&backup.entry))?;
+    engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice())?;
+    let verified = engine.verify(only(&backup.entry))?;
+    let previous = engine.switch()?.remove(0);
     Ok(Outcome { survey, findings, verified, previous })
 }
 

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::harness::{Backup, Bench, make, settings};
 use crate::parts::child::{say, start_test, wait_for};
+use crate::parts::only;
 
 const ROLE: &str = "REINSTATE_TEST_RESTORE";
 /// The test that runs as the child.
@@ -36,9 +37,9 @@ fn restoring_process() {
     settings.keep_previous = Some(settings.run_id.clone());
     let mut engine = Sqlite::new(settings, Context::default());
     engine.survey().unwrap();
-    engine.preflight(&backup.entry).unwrap();
-    engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
-    engine.verify(&backup.entry).unwrap();
+    engine.preflight(only(&backup.entry)).unwrap();
+    engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap();
+    engine.verify(only(&backup.entry)).unwrap();
     say("SWITCHING");
     engine.switch().unwrap();
     say("SWITCHED");

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use crate::parts::only;
 use reinstate::reason::Reason;
 use reinstate::runner::engine::sqlite::{LeftoverKind, ReplaceBy, leftovers};
 use reinstate::runner::engine::{Action, Engine};
@@ -91,7 +92,7 @@ fn a_wal_database_with_pages_of_another_size_is_refused_before_the_load_with_the
     let bench = Bench::new().existing(&format!("PRAGMA page_size=1024; PRAGMA journal_mode=WAL; {OLD}"));
     let mut engine = bench.engine();
     engine.survey().unwrap();
-    let fault = engine.preflight(&Backup::of(NEW).entry).unwrap_err();
+    let fault = engine.preflight(only(&Backup::of(NEW).entry)).unwrap_err();
     assert_eq!(fault.reason, Reason::SwapNotPossible);
     assert!(fault.message.contains("journal_mode=DELETE"), "{fault}");
     drop(engine);
@@ -136,8 +137,8 @@ fn targets_that_change_after_the_survey_are_left_alone() {
         let backup = Backup::of(NEW);
         let mut engine = bench.engine();
         engine.survey().unwrap();
-        engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
-        engine.verify(&backup.entry).unwrap();
+        engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap();
+        engine.verify(only(&backup.entry)).unwrap();
         change(&bench);
         let before = fs::read(bench.target()).ok();
         let fault = engine.switch().unwrap_err();
@@ -224,8 +225,8 @@ fn a_run_whose_lock_was_taken_away_removes_and_writes_nothing() {
         let mut engine = bench.engine();
         engine.survey().unwrap();
         if loaded {
-            engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap();
-            engine.verify(&backup.entry).unwrap();
+            engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap();
+            engine.verify(only(&backup.entry)).unwrap();
         }
         fs::remove_file(bench.folder.path().join(".app.db.reinstate-lock")).unwrap();
         let mut other = bench.engine();
@@ -234,12 +235,12 @@ fn a_run_whose_lock_was_taken_away_removes_and_writes_nothing() {
         let fault = if loaded {
             engine.switch().unwrap_err()
         } else {
-            engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap_err()
+            engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap_err()
         };
         assert_eq!(fault.reason, Reason::TargetLocked, "{loaded}: {fault}");
         drop(engine);
         assert!(dead.exists(), "{loaded}");
-        assert_eq!(other.survey().unwrap().holds.unwrap().tables, Some(1), "{loaded}");
+        assert_eq!(other.survey().unwrap().remove(0).holds.unwrap().tables, Some(1), "{loaded}");
         drop(other);
         assert_eq!(value::<i64>(&bench.target(), "SELECT sum(a) FROM old"), 6, "{loaded}");
         assert_eq!(bench.files(), [".app.db.reinstate-other.shadow", "app.db"], "{loaded}");
@@ -301,7 +302,7 @@ fn what_a_crashed_application_left_is_not_touched_by_the_survey_and_kept_by_the_
         };
         let (files, before) = (bench.files(), snapshot());
         let mut engine = bench.engine();
-        let survey = engine.survey().unwrap();
+        let survey = engine.survey().unwrap().remove(0);
         assert_eq!(survey.holds.unwrap().tables, None, "{mode}");
         drop(engine);
         assert_eq!((bench.files(), snapshot()), (files, before), "{mode}: the survey changed something");
@@ -368,7 +369,7 @@ fn a_cancelled_run_stops_and_leaves_nothing() {
     let mut engine = bench.engine();
     engine.survey().unwrap();
     bench.context.cancel.cancel();
-    let fault = engine.load(&backup.entry, &mut backup.bytes.as_slice()).unwrap_err();
+    let fault = engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap_err();
     assert_eq!(fault.reason, Reason::Interrupted);
     assert_eq!(restore(&mut engine, &backup).unwrap_err().reason, Reason::Interrupted);
     assert!(engine.discard().is_empty());
@@ -383,7 +384,7 @@ fn steps_out_of_order_are_an_error_and_not_a_write() {
     assert_eq!(engine.switch().unwrap_err().reason, Reason::InternalError);
     engine.survey().unwrap();
     assert_eq!(engine.switch().unwrap_err().reason, Reason::InternalError);
-    assert_eq!(engine.verify(&backup.entry).unwrap_err().reason, Reason::InternalError);
+    assert_eq!(engine.verify(only(&backup.entry)).unwrap_err().reason, Reason::InternalError);
     drop(engine);
     assert_eq!(value::<i64>(&bench.target(), "SELECT sum(a) FROM old"), 6);
 }

@@ -53,16 +53,19 @@ fn beside(settings: &PostgresTarget, server: &mut Server) -> Result<Vec<String>>
     Ok(names)
 }
 
-/// Drops the held load of this name.
+/// Drops the held load of this name, which must be of one of the targets.
 pub(super) fn drop_held(
-    settings: &PostgresTarget,
+    targets: &[&PostgresTarget],
     server: &mut Server,
     held: &str,
 ) -> Result<Option<String>> {
-    if !matches!(Beside::of(&settings.database, held), Some(Beside::Held(_))) {
-        let message = format!("{held} is not the name of a held load of {}", settings.database);
+    let is_its =
+        |settings: &&&PostgresTarget| matches!(Beside::of(&settings.database, held), Some(Beside::Held(_)));
+    let Some(settings) = targets.iter().find(is_its) else {
+        let names: Vec<&str> = targets.iter().map(|settings| settings.database.as_str()).collect();
+        let message = format!("{held} is not the name of a held load of {}", names.join(", "));
         return Err(Fault::new(Stage::CleanUp, Reason::InvalidSpec, message));
-    }
+    };
     if !beside(settings, server)?.iter().any(|name| name == held) {
         return Ok(None);
     }

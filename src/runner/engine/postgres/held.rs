@@ -22,7 +22,7 @@ pub(super) fn keep(
     shadow: &str,
     cancel: &Cancel,
 ) -> Result<String> {
-    server.check_lock(Stage::Switch)?;
+    server.check_locks(Stage::Switch)?;
     let mut session = settings.session(Who::Restorer, shadow, Stage::Switch, cancel)?;
     let tables = verify::count(&mut session, cancel)?.tables;
     drop(session);

@@ -1,10 +1,10 @@
-//! PostgreSQL 10 to 18: plain SQL and custom archives, restored into a database of a server.
+//! PostgreSQL 10 to 18: plain SQL and archives, restored into databases of a server.
 //!
 //! The dump is loaded into a new database beside the target ([`load`]), compared with the dump there
 //! ([`verify`]), and put in place by renaming both in one transaction ([`switch`]), so applications
 //! find the old data or the new. An advisory lock in the maintenance database excludes other runs on
-//! the same target. Where the login may not create databases, an existing empty target is loaded in
-//! place.
+//! the same target. Several databases of a run are loaded one after the other and renamed together.
+//! Where the login may not create databases, an existing empty target is loaded in place.
 
 pub mod archive;
 mod beside;
@@ -36,6 +36,7 @@ pub mod subject;
 mod survey;
 mod switch;
 mod tables;
+mod target;
 mod verify;
 pub mod wire;
 
@@ -44,73 +45,84 @@ use std::io::Read;
 use jiff::Timestamp;
 
 use crate::reason::Reason;
-use crate::runner::engine::{Context, Engine, Findings, LoadedTable, Previous, Survey, Verified};
+use crate::runner::engine::{Context, Engine, Findings, Incoming, Previous, Survey, Verified};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::DatabaseEntry;
 
-use beside::Beside;
 use server::Server;
-use survey::Seen;
+use switch::Switching;
+use target::Target;
 
 pub use scan_archive::ArchiveScanner;
 pub use scan_script::ScriptScanner;
 pub use server::{Access, PostgresTarget};
 
-/// A restore to one PostgreSQL database.
+/// A restore to databases of one PostgreSQL server.
 #[derive(Debug)]
 pub struct Postgres {
     settings: PostgresTarget,
+    targets: Vec<Target>,
     context: Context,
-    /// The session that holds the target's lock; dropped: the lock is free.
+    /// The session that holds the locks of the targets; dropped: the locks are free.
     server: Option<Server>,
-    seen: Option<Seen>,
     /// Databases that this run made and has to drop.
     made: Vec<String>,
-    /// The load of an earlier run that this one switches to.
-    taken: Option<String>,
-    loaded: Option<load::Loaded>,
-    verified: Option<Vec<LoadedTable>>,
     switch_notes: Vec<String>,
 }
 
 impl Postgres {
-    /// Prepares a restore; nothing is looked at yet.
+    /// Prepares a restore to the database that `settings` name; nothing is looked at yet.
     pub fn new(settings: PostgresTarget, context: Context) -> Self {
-        Self {
-            settings,
-            context,
-            server: None,
-            seen: None,
-            made: Vec::new(),
-            taken: None,
-            loaded: None,
-            verified: None,
-            switch_notes: Vec::new(),
+        let targets = vec![Target::new(settings.clone())];
+        Self { settings, targets, context, server: None, made: Vec::new(), switch_notes: Vec::new() }
+    }
+
+    /// Prepares a restore to several databases with the same settings.
+    pub fn of_several(settings: &PostgresTarget, databases: &[String], context: Context) -> Self {
+        let mut engine = Self::new(settings.clone(), context);
+        engine.set_targets(databases);
+        engine
+    }
+
+    fn set_targets(&mut self, databases: &[String]) {
+        let target = |name: &String| PostgresTarget { database: name.clone(), ..self.settings.clone() };
+        self.targets = databases.iter().map(target).map(Target::new).collect();
+    }
+
+    /// One target and the session that holds its lock.
+    fn at(&mut self, index: usize) -> Result<(&mut Target, &mut Server)> {
+        match (self.targets.get_mut(index), &mut self.server) {
+            (Some(target), Some(server)) => Ok((target, server)),
+            _ => Err(out_of_order("the target was not locked")),
         }
     }
 
-    fn surveyed(&mut self) -> Result<(&PostgresTarget, &mut Server, &Seen)> {
-        match (&mut self.server, &self.seen) {
-            (Some(server), Some(seen)) => Ok((&self.settings, server, seen)),
-            _ => Err(out_of_order("the target was not surveyed")),
+    /// A session with the locks of all targets. The old ones go first, or a second survey of this run
+    /// would exclude itself.
+    fn lock(&mut self) -> Result<&mut Server> {
+        self.server = None;
+        let mut server = Server::open(&self.settings, &self.context.cancel)?;
+        for target in &self.targets {
+            server.lock(&target.settings.database)?;
         }
+        Ok(self.server.insert(server))
     }
 
-    /// The session with the target's lock, whether the target was looked at or not.
-    fn locked(&mut self) -> Result<&mut Server> {
-        if self.server.is_none() {
-            self.server = Some(Server::lock(&self.settings, &self.context.cancel)?);
+    /// Makes the database that is loaded for a target, or tells the journal that it is the target.
+    fn begin(&mut self, incoming: Incoming<'_>) -> Result<()> {
+        let context = self.context.clone();
+        let (target, server) = self.at(incoming.target)?;
+        let (settings, seen, shadow) = (&target.settings, target.seen()?, target.shadow());
+        server.check_locks(Stage::Restore)?;
+        switch::check_same(settings, server, seen, Stage::Restore, &context.cancel)?;
+        discard::drop_dead(settings, server);
+        if seen.is_in_place() {
+            return context.journal.touch(Stage::Restore);
         }
-        self.server.as_mut().ok_or_else(|| out_of_order("the target was not locked"))
-    }
-
-    /// The database that is loaded.
-    fn shadow(&self) -> String {
-        match (&self.taken, &self.seen) {
-            (Some(taken), _) => taken.clone(),
-            (None, Some(seen)) if seen.is_in_place() => self.settings.database.clone(),
-            (None, _) => Beside::Shadow(self.settings.run_id.clone()).name(&self.settings.database),
-        }
+        let created = create::shadow(settings, server, seen, &shadow, incoming.entry);
+        // Also where it failed: its answer may be all that was lost.
+        self.made.push(shadow);
+        created
     }
 }
 
@@ -119,146 +131,168 @@ fn out_of_order(what: &str) -> Fault {
 }
 
 impl Engine for Postgres {
-    fn survey(&mut self) -> Result<Survey> {
-        // The old lock goes first, or a second survey of this run would exclude itself.
-        self.server = None;
-        let mut server = Server::lock(&self.settings, &self.context.cancel)?;
-        preflight::refuse_superuser(&self.settings, &server)?;
-        let seen = survey::look(&self.settings, &mut server, &self.context.cancel)?;
-        preflight::check_rights(&self.settings, &server, &seen)?;
-        let survey = seen.survey(&self.settings, &server.facts);
-        self.server = Some(server);
-        self.seen = Some(seen);
-        Ok(survey)
+    fn aim(&mut self, names: &[String]) -> Result<()> {
+        self.set_targets(names);
+        Ok(())
+    }
+
+    fn survey(&mut self) -> Result<Vec<Survey>> {
+        let cancel = self.context.cancel.clone();
+        self.lock()?;
+        let Some(server) = &mut self.server else { return Err(out_of_order("the targets were not locked")) };
+        preflight::refuse_superuser(&self.settings, server)?;
+        let mut surveys = Vec::new();
+        for target in &mut self.targets {
+            let seen = survey::look(&target.settings, server, &cancel)?;
+            preflight::check_rights(&target.settings, server, &seen)?;
+            surveys.push(seen.survey(&target.settings, &server.facts));
+            target.seen = Some(seen);
+        }
+        Ok(surveys)
     }
 
     fn drop_expired(&mut self, now: Timestamp) -> Vec<String> {
-        match self.surveyed() {
-            Ok((settings, server, _)) => discard::drop_expired(settings, server, now),
-            Err(_) => Vec::new(),
-        }
+        let Some(server) = &mut self.server else { return Vec::new() };
+        let expired = |target: &Target| discard::drop_expired(&target.settings, server, now);
+        self.targets.iter().flat_map(expired).collect()
     }
 
-    fn preflight(&mut self, incoming: &DatabaseEntry) -> Result<Findings> {
-        let (settings, server, seen) = self.surveyed()?;
-        preflight::check(settings, server, seen, incoming)
+    fn preflight(&mut self, incoming: Incoming<'_>) -> Result<Findings> {
+        let (target, server) = self.at(incoming.target)?;
+        preflight::check(&target.settings, server, target.seen()?, incoming.entry)
     }
 
-    fn load(&mut self, incoming: &DatabaseEntry, dump: &mut dyn Read) -> Result<()> {
-        let shadow = self.shadow();
+    fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Read) -> Result<()> {
         let context = self.context.clone();
-        let (settings, server, seen) = self.surveyed()?;
-        let major = server.facts.major();
-        server.check_lock(Stage::Restore)?;
-        switch::check_same(settings, server, seen, Stage::Restore, &context.cancel)?;
-        discard::drop_dead(settings, server);
-        context.progress.begin(Stage::Restore, format!("loading {}", settings.database), incoming.bytes);
-        if seen.is_in_place() {
-            context.journal.touch(Stage::Restore)?;
-        } else {
-            let created = create::shadow(settings, server, seen, &shadow, incoming);
-            // Also where it failed: its answer may be all that was lost.
-            self.made.push(shadow.clone());
-            created?;
+        for part in incoming {
+            self.begin(*part)?;
         }
-        self.loaded = Some(load::load(&self.settings, major, &shadow, (incoming, dump), &context)?);
+        let (_, server) = self.at(0)?;
+        let major = server.facts.major();
+        let targets = incoming.iter().filter_map(|part| Some((self.targets.get(part.target)?, part.entry)));
+        let parts: Vec<load::Part<'_>> = targets
+            .map(|(target, entry)| load::Part {
+                settings: &target.settings,
+                database: target.shadow(),
+                incoming: entry,
+            })
+            .collect();
+        let names: Vec<&str> = parts.iter().map(|part| part.settings.database.as_str()).collect();
+        // All are of one dump, whose bytes are told.
+        let bytes = incoming.first().map_or(0, |part| part.entry.bytes);
+        context.progress.begin(Stage::Restore, format!("loading {}", names.join(", ")), bytes);
+        let loaded = load::load(major, &parts, dump, &context)?;
+        for (part, loaded) in incoming.iter().zip(loaded) {
+            self.at(part.target)?.0.loaded = Some(loaded);
+        }
         Ok(())
     }
 
-    fn verify(&mut self, incoming: &DatabaseEntry) -> Result<Verified> {
-        let shadow = self.shadow();
-        let Some(loaded) = &self.loaded else { return Err(out_of_order("nothing was loaded")) };
-        let verified = verify::verify(&self.settings, &shadow, incoming, loaded, &self.context)?;
-        self.verified = Some(verified.tables.clone());
+    fn verify(&mut self, incoming: Incoming<'_>) -> Result<Verified> {
+        let context = self.context.clone();
+        self.at(incoming.target)?.0.verify(incoming.entry, &context)
+    }
+
+    fn query(&mut self, target: usize, sql: &str) -> Result<()> {
+        let cancel = self.context.cancel.clone();
+        let (target, _) = self.at(target)?;
+        query::ask(&target.settings, &target.verified()?, sql, &cancel)
+    }
+
+    fn hook(&mut self, target: usize, sql: &str) -> Result<u64> {
+        let cancel = self.context.cancel.clone();
+        let (target, _) = self.at(target)?;
+        hook::run(&target.settings, &target.verified()?, sql, &cancel)
+    }
+
+    fn hold(&mut self) -> Result<Vec<String>> {
+        let cancel = self.context.cancel.clone();
+        let Some(server) = &mut self.server else { return Err(out_of_order("the targets were not locked")) };
+        for target in &self.targets {
+            target.verified()?;
+            if target.taken.is_some() {
+                return Err(out_of_order("what is held was loaded by an earlier run"));
+            }
+            if target.seen()?.is_in_place() {
+                let message =
+                    "switch: Hold needs a database beside the target, and the login may not create one";
+                return Err(Fault::new(Stage::Switch, Reason::SwapNotPossible, message));
+            }
+        }
+        let mut all = Vec::new();
+        for target in &self.targets {
+            let shadow = target.verified()?;
+            let held = held::keep(&target.settings, server, &shadow, &cancel)?;
+            // Until all are held each is this run's.
+            self.made.retain(|name| *name != shadow);
+            self.made.push(held.clone());
+            all.push(held);
+        }
+        self.made.retain(|name| !all.contains(name));
+        Ok(all)
+    }
+
+    fn take_up(&mut self, target: usize, held: &str) -> Result<Verified> {
+        let cancel = self.context.cancel.clone();
+        let (target, server) = self.at(target)?;
+        let verified = held::take_up(&target.settings, server, held, &cancel)?;
+        target.taken = Some(held.to_owned());
+        target.verified = Some(verified.tables.clone());
         Ok(verified)
     }
 
-    fn query(&mut self, sql: &str) -> Result<()> {
-        if self.verified.is_none() {
-            return Err(out_of_order("the loaded database was not verified"));
-        }
-        query::ask(&self.settings, &self.shadow(), sql, &self.context.cancel)
-    }
-
-    fn hook(&mut self, sql: &str) -> Result<u64> {
-        if self.verified.is_none() {
-            return Err(out_of_order("the loaded database was not verified"));
-        }
-        hook::run(&self.settings, &self.shadow(), sql, &self.context.cancel)
-    }
-
-    fn hold(&mut self) -> Result<String> {
-        let shadow = self.shadow();
-        if self.verified.is_none() || self.taken.is_some() {
-            return Err(out_of_order("the loaded database was not verified"));
-        }
+    fn examine_previous(&mut self, target: usize, name: &str) -> Result<DatabaseEntry> {
         let cancel = self.context.cancel.clone();
-        let (settings, server, seen) = self.surveyed()?;
-        if seen.is_in_place() {
-            let message = "switch: Hold needs a database beside the target, and the login may not create one";
-            return Err(Fault::new(Stage::Switch, Reason::SwapNotPossible, message));
-        }
-        let held = held::keep(settings, server, &shadow, &cancel)?;
-        self.made.retain(|name| *name != shadow);
-        Ok(held)
+        let (target, server) = self.at(target)?;
+        held::examine_previous(&target.settings, server, name, &cancel)
     }
 
-    fn take_up(&mut self, held: &str) -> Result<Verified> {
-        let cancel = self.context.cancel.clone();
-        let (settings, server, _) = self.surveyed()?;
-        let verified = held::take_up(settings, server, held, &cancel)?;
-        self.taken = Some(held.to_owned());
-        self.verified = Some(verified.tables.clone());
-        Ok(verified)
-    }
-
-    fn examine_previous(&mut self, name: &str) -> Result<DatabaseEntry> {
-        let cancel = self.context.cancel.clone();
-        let (settings, server, _) = self.surveyed()?;
-        held::examine_previous(settings, server, name, &cancel)
-    }
-
-    fn load_previous(&mut self, name: &str, incoming: &DatabaseEntry) -> Result<()> {
-        let shadow = self.shadow();
-        let (settings, server, _) = self.surveyed()?;
-        server.check_lock(Stage::Restore)?;
+    fn load_previous(&mut self, name: &str, incoming: Incoming<'_>) -> Result<()> {
+        let (target, server) = self.at(incoming.target)?;
+        let (settings, shadow) = (&target.settings, target.shadow());
+        server.check_locks(Stage::Restore)?;
         discard::drop_dead(settings, server);
         let copied = create::copy(settings, server, name, &shadow);
+        target.loaded = Some(load::Loaded::copied(incoming.entry));
         self.made.push(shadow);
-        copied?;
-        self.loaded = Some(load::Loaded::copied(incoming));
-        Ok(())
+        copied
     }
 
-    fn clear(&mut self, held: Option<&str>, now: Timestamp) -> Result<Vec<String>> {
-        self.locked()?;
-        let Some(server) = &mut self.server else { return Err(out_of_order("the target was not locked")) };
-        let mut removed = discard::drop_dead(&self.settings, server);
-        removed.extend(discard::drop_expired(&self.settings, server, now));
-        removed
-            .extend(held.map(|held| discard::drop_held(&self.settings, server, held)).transpose()?.flatten());
+    fn clear(&mut self, held: &[String], now: Timestamp) -> Result<Vec<String>> {
+        if self.server.is_none() {
+            self.lock()?;
+        }
+        let Some(server) = &mut self.server else { return Err(out_of_order("the targets were not locked")) };
+        let mut removed = Vec::new();
+        for target in &self.targets {
+            removed.extend(discard::drop_dead(&target.settings, server));
+            removed.extend(discard::drop_expired(&target.settings, server, now));
+        }
+        let targets: Vec<&PostgresTarget> = self.targets.iter().map(|target| &target.settings).collect();
+        for held in held {
+            removed.extend(discard::drop_held(&targets, server, held)?);
+        }
         Ok(removed)
     }
 
-    fn switch(&mut self) -> Result<Option<Previous>> {
-        let shadow = self.shadow();
-        if self.verified.is_none() {
-            return Err(out_of_order("the loaded database was not verified"));
-        }
+    fn switch(&mut self) -> Result<Vec<Option<Previous>>> {
         let context = self.context.clone();
-        let (settings, server, seen) = self.surveyed()?;
-        if shadow == settings.database {
-            return Ok(None);
+        let Some(server) = &mut self.server else { return Err(out_of_order("the targets were not locked")) };
+        let mut all = Vec::new();
+        for target in &self.targets {
+            let (shadow, seen) = (target.verified()?, target.seen()?);
+            if seen.is_in_place() && target.taken.is_some() {
+                let message = "the login may no longer create and rename databases, so the held load cannot be switched to";
+                return Err(Fault::new(Stage::Switch, Reason::PermissionDenied, message));
+            }
+            all.push(Switching { settings: &target.settings, seen, shadow });
         }
-        if seen.is_in_place() {
-            let message =
-                "the login may no longer create and rename databases, so the held load cannot be switched to";
-            return Err(Fault::new(Stage::Switch, Reason::PermissionDenied, message));
-        }
-        let switched = switch::switch(settings, server, seen, &shadow, &context)?;
-        self.made.retain(|name| *name != shadow);
-        self.taken = None;
+        let switched = switch::switch(&all, server, &context)?;
+        self.made.retain(|name| all.iter().all(|it| it.shadow != *name));
         self.switch_notes = switched.notes;
+        for target in &mut self.targets {
+            target.taken = None;
+        }
         Ok(switched.previous)
     }
 

@@ -1,4 +1,4 @@
-//! The transaction of a switch: both databases are renamed in it, or none.
+//! The transaction of a switch: all databases are renamed in it, or none.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ pub(super) struct Aside {
     pub(super) name: String,
 }
 
-/// The renames of one switch.
-pub(super) struct Renames<'a> {
+/// The renames for one target.
+pub(super) struct Rename<'a> {
     pub(super) target: &'a str,
     pub(super) shadow: &'a str,
     /// The object id of the loaded database: under the target's name it says that the switch is done.
@@ -32,12 +32,18 @@ pub(super) struct Renames<'a> {
     pub(super) aside: Option<Aside>,
 }
 
+/// The renames of one switch: at least one.
+pub(super) struct Renames<'a> {
+    pub(super) all: &'a [Rename<'a>],
+    pub(super) settings: &'a PostgresTarget,
+}
+
 /// Why a try did not rename.
 enum Failure {
     /// The server or the connection says so.
     Wire(WireError),
-    /// A name means another database than it did.
-    Changed,
+    /// This name means another database than it did.
+    Changed(String),
 }
 
 impl From<WireError> for Failure {
@@ -48,17 +54,12 @@ impl From<WireError> for Failure {
 
 impl Renames<'_> {
     /// Renames, once nobody is in the way any more; tells the journal.
-    pub(super) fn carry_out(
-        &self,
-        settings: &PostgresTarget,
-        server: &mut Server,
-        context: &Context,
-    ) -> Result<()> {
+    pub(super) fn carry_out(&self, server: &mut Server, context: &Context) -> Result<()> {
         let begun = Instant::now();
         loop {
             context.cancel.check(Stage::Switch)?;
-            if settings.ends_sessions && self.aside.is_some() {
-                end_sessions(server.session.at(Stage::Switch), self.target)?;
+            for rename in self.all.iter().filter(|it| self.settings.ends_sessions && it.aside.is_some()) {
+                end_sessions(server.session.at(Stage::Switch), rename.target)?;
             }
             context.journal.risk(Stage::Switch)?;
             let failure = match self.rename(&mut server.session) {
@@ -70,13 +71,13 @@ impl Renames<'_> {
             };
             // An error may come behind the answer to COMMIT; only a session that goes on has rolled back.
             if server.session.connection.is_closed() {
-                return self.resolve(settings, server, context, failure);
+                return self.resolve(server, context, failure);
             }
             context.journal.untouch();
             match failure {
                 Failure::Wire(error)
                     if error.sqlstate() == Some(OBJECT_IN_USE)
-                        && begun.elapsed() < settings.sessions_timeout =>
+                        && begun.elapsed() < self.settings.sessions_timeout =>
                 {
                     sleep(TRY_EVERY);
                 }
@@ -88,13 +89,56 @@ impl Renames<'_> {
     /// One transaction; rolled back where the server refuses a part of it or a name is not what it was.
     fn rename(&self, session: &mut Session) -> std::result::Result<(), Failure> {
         session.try_run("BEGIN")?;
-        let renamed = self.rename_both(session);
+        let renamed = self.all.iter().try_for_each(|rename| rename.rename_both(session));
         let end = if renamed.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = session.try_run(end);
         renamed?;
         Ok(ended?)
     }
 
+    fn refused(&self, failure: Failure) -> Fault {
+        let targets: Vec<&str> = self.all.iter().map(|rename| rename.target).collect();
+        let what = format!("failed to put what was loaded in the place of {}", targets.join(", "));
+        match failure {
+            Failure::Changed(target) => {
+                let message = format!("{target} was replaced by somebody else in the midst of the switch");
+                Fault::new(Stage::Switch, Reason::TargetChanged, message)
+            }
+            Failure::Wire(error) if error.sqlstate() == Some(OBJECT_IN_USE) => {
+                error.fault(Stage::Switch, Reason::TargetBusy, &what)
+            }
+            Failure::Wire(error) => error.fault(Stage::Switch, Reason::PermissionDenied, &what),
+        }
+    }
+
+    /// The answer was lost: what a target is now says whether the switch is done, once the lost
+    /// session has ended and with it its locks.
+    fn resolve(&self, server: &mut Server, context: &Context, failure: Failure) -> Result<()> {
+        let lost = match failure {
+            Failure::Wire(error) => {
+                error.fault(Stage::Switch, Reason::TargetUnavailable, "the connection was lost in the switch")
+            }
+            Failure::Changed(_) => self.refused(failure),
+        };
+        let Some(rename) = self.all.first() else { return Err(lost) };
+        let found = server.reconnect(self.settings).and_then(|()| {
+            let sql = "SELECT oid FROM pg_catalog.pg_database WHERE datname = $1::pg_catalog.name";
+            server.session.rows("look at what the target is now", sql, &[rename.target])
+        });
+        let Ok(rows) = found else {
+            context.journal.doubt();
+            return Err(lost);
+        };
+        if rows.first().and_then(|row| row.text(0)) == Some(rename.shadow_oid.as_str()) {
+            context.journal.done();
+            return Ok(());
+        }
+        context.journal.untouch();
+        Err(lost)
+    }
+}
+
+impl Rename<'_> {
     fn rename_both(&self, session: &mut Session) -> std::result::Result<(), Failure> {
         let rename = |from: &str, to: &str| format!("ALTER DATABASE {} RENAME TO {}", ident(from), ident(to));
         if let Some(aside) = &self.aside {
@@ -110,52 +154,6 @@ impl Renames<'_> {
         if let Some(aside) = &self.aside {
             same &= is(session, &aside.name, &aside.oid)?;
         }
-        if same { Ok(()) } else { Err(Failure::Changed) }
-    }
-
-    fn refused(&self, failure: Failure) -> Fault {
-        let what = format!("failed to rename {} to {}", self.shadow, self.target);
-        match failure {
-            Failure::Changed => {
-                let message =
-                    format!("{} was replaced by somebody else in the midst of the switch", self.target);
-                Fault::new(Stage::Switch, Reason::TargetChanged, message)
-            }
-            Failure::Wire(error) if error.sqlstate() == Some(OBJECT_IN_USE) => {
-                error.fault(Stage::Switch, Reason::TargetBusy, &what)
-            }
-            Failure::Wire(error) => error.fault(Stage::Switch, Reason::PermissionDenied, &what),
-        }
-    }
-
-    /// The answer was lost: what the target is now says whether the switch is done, once the lost
-    /// session has ended and with it its lock.
-    fn resolve(
-        &self,
-        settings: &PostgresTarget,
-        server: &mut Server,
-        context: &Context,
-        failure: Failure,
-    ) -> Result<()> {
-        let lost = match failure {
-            Failure::Wire(error) => {
-                error.fault(Stage::Switch, Reason::TargetUnavailable, "the connection was lost in the switch")
-            }
-            Failure::Changed => self.refused(failure),
-        };
-        let found = server.reconnect(settings).and_then(|()| {
-            let sql = "SELECT oid FROM pg_catalog.pg_database WHERE datname = $1::pg_catalog.name";
-            server.session.rows("look at what the target is now", sql, &[self.target])
-        });
-        let Ok(rows) = found else {
-            context.journal.doubt();
-            return Err(lost);
-        };
-        if rows.first().and_then(|row| row.text(0)) == Some(self.shadow_oid.as_str()) {
-            context.journal.done();
-            return Ok(());
-        }
-        context.journal.untouch();
-        Err(lost)
+        if same { Ok(()) } else { Err(Failure::Changed(self.target.to_owned())) }
     }
 }

@@ -216,17 +216,18 @@ impl ServerFacts {
     }
 }
 
-/// The session in the maintenance database that holds the target's lock.
+/// The session in the maintenance database that holds the locks of the targets.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) session: Session,
     pub(super) facts: ServerFacts,
-    key: i64,
+    /// Of the locks that it holds.
+    keys: Vec<i64>,
 }
 
 impl Server {
-    /// Logs in, looks at the server and takes the target's lock.
-    pub(super) fn lock(settings: &PostgresTarget, cancel: &Cancel) -> Result<Self> {
+    /// Logs in and looks at the server.
+    pub(super) fn open(settings: &PostgresTarget, cancel: &Cancel) -> Result<Self> {
         let stage = Stage::Preflight;
         let mut session =
             settings.session(Who::Administrator, &settings.maintenance_database, stage, cancel)?;
@@ -245,20 +246,26 @@ impl Server {
             let sql = "SET idle_session_timeout = 0";
             session.run("hold a session without limits", sql, Reason::TargetUnavailable)?;
         }
-        let key = lock_key(&settings.database);
-        let taken = session.row(
+        Ok(Self { session, facts, keys: Vec::new() })
+    }
+
+    /// Takes the lock of a target.
+    pub(super) fn lock(&mut self, database: &str) -> Result<()> {
+        let key = lock_key(database);
+        let taken = self.session.row(
             "lock the target",
             "SELECT pg_catalog.pg_try_advisory_lock($1)",
             &[&key.to_string()],
         )?;
         if taken.text(0) != Some("t") {
-            let message = format!("another run works on {}", settings.database);
-            return Err(Fault::new(stage, Reason::TargetLocked, message));
+            let message = format!("another run works on {database}");
+            return Err(Fault::new(Stage::Preflight, Reason::TargetLocked, message));
         }
-        Ok(Self { session, facts, key })
+        self.keys.push(key);
+        Ok(())
     }
 
-    /// Takes a new session where the old one was lost, and waits for its lock: the old session has then
+    /// Takes a new session where the old one was lost, and waits for its locks: the old session has then
     /// ended, whatever it was doing.
     pub(super) fn reconnect(&mut self, settings: &PostgresTarget) -> Result<()> {
         let (stage, never) = (Stage::Switch, Cancel::never());
@@ -270,25 +277,27 @@ impl Server {
             Reason::TargetUnavailable,
         )?;
         let sql = "SELECT pg_catalog.pg_advisory_lock($1)";
-        session.rows("wait for the lost session to end", sql, &[&self.key.to_string()])?;
+        for key in &self.keys {
+            session.rows("wait for the lost session to end", sql, &[&key.to_string()])?;
+        }
         session.run("wait without limit", "SET lock_timeout = 0", Reason::TargetUnavailable)?;
         self.session = session;
         Ok(())
     }
 
-    /// Before what the lock alone makes safe: whether it is still this run's.
-    pub(super) fn check_lock(&mut self, stage: Stage) -> Result<()> {
-        // A session that is gone has lost its lock with it, and cannot answer.
-        let sql = "SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted \
-                   AND pid = pg_catalog.pg_backend_pid() \
-                   AND ((classid::bigint << 32) | objid::bigint) = $1";
-        let key = self.key.to_string();
-        let held = self.session.at(stage).row("look at the target's lock", sql, &[&key])?;
-        if held.text(0) == Some("0") {
-            let message = "the lock of the target was taken from this run";
-            return Err(Fault::new(stage, Reason::TargetLocked, message));
+    /// Before what the locks alone make safe: whether they are still this run's.
+    pub(super) fn check_locks(&mut self, stage: Stage) -> Result<()> {
+        // A session that is gone has lost its locks with it, and cannot answer.
+        let sql = "SELECT (classid::pg_catalog.int8 << 32) | objid::pg_catalog.int8 FROM pg_catalog.pg_locks \
+                   WHERE locktype = 'advisory' AND granted AND pid = pg_catalog.pg_backend_pid()";
+        let held = self.session.at(stage).rows("look at the locks of the targets", sql, &[])?;
+        let held: Vec<i64> =
+            held.iter().filter_map(|row| row.text(0).and_then(|text| text.parse().ok())).collect();
+        if self.keys.iter().all(|key| held.contains(key)) {
+            return Ok(());
         }
-        Ok(())
+        let message = "the lock of a target was taken from this run";
+        Err(Fault::new(stage, Reason::TargetLocked, message))
     }
 }
 

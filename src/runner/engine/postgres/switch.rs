@@ -1,11 +1,11 @@
-//! Puts the loaded database in the target's place: both are renamed in one transaction, so that
-//! applications find the old database or the new one under the name.
+//! Puts the loaded databases in the places of the targets: all are renamed in one transaction, so that
+//! applications find the old databases or the new ones under the names.
 
 use super::beside::Beside;
 use super::carry::carry_over;
 use super::discard::drop_database;
 use super::held::oid;
-use super::rename::{Aside, Renames};
+use super::rename::{Aside, Rename, Renames};
 use super::server::{PostgresTarget, Server};
 use super::survey::{Existing, Extensions, Seen, contents};
 use crate::reason::Reason;
@@ -13,44 +13,78 @@ use crate::runner::cancel::Cancel;
 use crate::runner::engine::{Context, Previous};
 use crate::runner::fault::{Fault, Result, Stage};
 
+/// One target of a switch, and the database that is put in its place.
+pub(super) struct Switching<'a> {
+    pub(super) settings: &'a PostgresTarget,
+    pub(super) seen: &'a Seen,
+    /// The target itself where it was loaded in place: nothing is left to do.
+    pub(super) shadow: String,
+}
+
+impl Switching<'_> {
+    fn is_done(&self) -> bool {
+        self.shadow == self.settings.database
+    }
+}
+
 /// What the switch has left.
 pub(super) struct Switched {
-    /// The replaced database, where it is kept.
-    pub(super) previous: Option<Previous>,
+    /// The replaced database of each target, where it is kept.
+    pub(super) previous: Vec<Option<Previous>>,
     /// What a person should know.
     pub(super) notes: Vec<String>,
 }
 
-/// Switches. The caller holds the target's lock.
-pub(super) fn switch(
-    settings: &PostgresTarget,
+/// Switches all of them, or none. The caller holds the locks of the targets.
+pub(super) fn switch(all: &[Switching<'_>], server: &mut Server, context: &Context) -> Result<Switched> {
+    server.check_locks(Stage::Switch)?;
+    let mut notes = Vec::new();
+    let mut renames = Vec::new();
+    for one in all.iter().filter(|one| !one.is_done()) {
+        renames.push(prepare(one, server, context, &mut notes)?);
+    }
+    let Some(first) = all.first().filter(|_| !renames.is_empty()) else {
+        return Ok(Switched { previous: all.iter().map(|_| None).collect(), notes });
+    };
+    Renames { all: &renames, settings: first.settings }.carry_out(server, context)?;
+    if renames.iter().all(|rename| rename.aside.is_none()) {
+        context.journal.created();
+    }
+    let mut asides = renames.into_iter().map(|rename| rename.aside);
+    let mut previous = Vec::new();
+    for one in all {
+        let aside = if one.is_done() { None } else { asides.next().flatten() };
+        let replaced = one.seen.database.as_ref().zip(aside);
+        previous.push(
+            replaced.and_then(|(existing, aside)| {
+                put_away(one.settings, server, existing, aside.name, &mut notes)
+            }),
+        );
+    }
+    Ok(Switched { previous, notes })
+}
+
+/// Makes sure that the target and the loaded database are what they were, and gives this what that has.
+fn prepare<'a>(
+    one: &'a Switching<'_>,
     server: &mut Server,
-    seen: &Seen,
-    shadow: &str,
     context: &Context,
-) -> Result<Switched> {
-    server.check_lock(Stage::Switch)?;
+    notes: &mut Vec<String>,
+) -> Result<Rename<'a>> {
+    let Switching { settings, seen, shadow } = one;
     check_same(settings, server, seen, Stage::Switch, &context.cancel)?;
     let Some(shadow_oid) = oid(server, Stage::Switch, shadow)? else {
         let message = format!("the loaded database {shadow} is gone");
         return Err(Fault::new(Stage::Switch, Reason::VerificationFailed, message));
     };
-    let mut notes = Vec::new();
     let target = settings.database.as_str();
     let existing = seen.database.as_ref();
     if let Some(existing) = existing {
-        notes = carry_over(&mut server.session, existing, shadow)?;
+        notes.extend(carry_over(&mut server.session, existing, shadow)?);
     }
     let aside = existing
         .map(|existing| Aside { oid: existing.oid.clone(), name: aside_of(settings, existing).name(target) });
-    let renames = Renames { target, shadow, shadow_oid, aside };
-    renames.carry_out(settings, server, context)?;
-    let Some((existing, aside)) = existing.zip(renames.aside) else {
-        context.journal.created();
-        return Ok(Switched { previous: None, notes });
-    };
-    let previous = put_away(settings, server, existing, aside.name, &mut notes);
-    Ok(Switched { previous, notes })
+    Ok(Rename { target, shadow, shadow_oid, aside })
 }
 
 /// What the old database is called afterwards. Only one of no use may be dropped by another run.

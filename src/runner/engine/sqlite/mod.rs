@@ -36,12 +36,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::reason::Reason;
-use crate::runner::engine::{Context, Engine, Findings, LoadedTable, Previous, Survey, Verified};
+use crate::runner::engine::{Context, Engine, Findings, Incoming, LoadedTable, Previous, Survey, Verified};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::{DatabaseEntry, DumpFormat};
 
 use files::{Lock, Place};
-use preflight::Incoming;
+use preflight::Content;
 use survey::Seen;
 
 pub use discard::{Leftover, LeftoverKind, leftover, leftovers, previous_label};
@@ -175,7 +175,12 @@ fn out_of_order(what: &str) -> Fault {
 }
 
 impl Engine for Sqlite {
-    fn survey(&mut self) -> Result<Survey> {
+    fn aim(&mut self, _: &[String]) -> Result<()> {
+        // The connection names the file.
+        Ok(())
+    }
+
+    fn survey(&mut self) -> Result<Vec<Survey>> {
         let place = files::place(&self.settings.root, &self.settings.path)?;
         files::check_names(&place, &self.settings.run_id, self.settings.keep_previous.as_deref())?;
         survey::check_rights(&place)?;
@@ -187,7 +192,7 @@ impl Engine for Sqlite {
         self.notes = notes;
         self.place = Some(place);
         self.seen = Some(seen);
-        Ok(survey)
+        Ok(vec![survey])
     }
 
     fn drop_expired(&mut self, now: Timestamp) -> Vec<String> {
@@ -199,14 +204,17 @@ impl Engine for Sqlite {
         }
     }
 
-    fn preflight(&mut self, incoming: &DatabaseEntry) -> Result<Findings> {
+    fn preflight(&mut self, incoming: Incoming<'_>) -> Result<Findings> {
         let (place, seen) = self.surveyed()?;
-        let mut findings = preflight::check(&self.settings, place, seen, Incoming::Backup(incoming))?;
+        let mut findings = preflight::check(&self.settings, place, seen, Content::Backup(incoming.entry))?;
         findings.notes.splice(0..0, self.notes.iter().cloned());
         Ok(findings)
     }
 
-    fn load(&mut self, incoming: &DatabaseEntry, dump: &mut dyn Read) -> Result<()> {
+    fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Read) -> Result<()> {
+        let [Incoming { entry: incoming, .. }] = incoming else {
+            return Err(out_of_order("a file takes one database, which was not chosen"));
+        };
         let (place, seen) = self.surveyed()?;
         let shadow = place.shadow(&self.settings.run_id);
         let page_size = seen.page_size();
@@ -225,44 +233,44 @@ impl Engine for Sqlite {
         Ok(())
     }
 
-    fn verify(&mut self, incoming: &DatabaseEntry) -> Result<Verified> {
+    fn verify(&mut self, incoming: Incoming<'_>) -> Result<Verified> {
         let (place, _) = self.surveyed()?;
         let Some(notes) = self.loaded.clone() else {
             return Err(out_of_order("nothing was loaded"));
         };
         let shadow = place.shadow(&self.settings.run_id);
-        let mut verified = verify::verify(&shadow, self.settings.integrity, incoming, &self.context)
+        let mut verified = verify::verify(&shadow, self.settings.integrity, incoming.entry, &self.context)
             .map_err(|fault| connect::by_flag(fault, &self.context.cancel))?;
         verified.checks.extend(notes);
         self.verified = Some(verified.tables.clone());
         Ok(verified)
     }
 
-    fn query(&mut self, sql: &str) -> Result<()> {
+    fn query(&mut self, _: usize, sql: &str) -> Result<()> {
         if self.verified.is_none() {
             return Err(out_of_order("the loaded database was not verified"));
         }
         query::ask(&self.shadow()?, sql, &self.context)
     }
 
-    fn hook(&mut self, _: &str) -> Result<u64> {
+    fn hook(&mut self, _: usize, _: &str) -> Result<u64> {
         let message = "SQL before the switch is not possible for SQLite yet";
         Err(Fault::new(Stage::Verify, Reason::NotSupported, message))
     }
 
-    fn hold(&mut self) -> Result<String> {
+    fn hold(&mut self) -> Result<Vec<String>> {
         if self.verified.is_none() || self.taken.is_some() {
             return Err(out_of_order("the loaded database was not verified"));
         }
         self.recheck_lock(Stage::Switch)?;
         let (place, _) = self.surveyed()?;
-        held::keep(place, &self.settings.run_id, &self.context)
+        held::keep(place, &self.settings.run_id, &self.context).map(|held| vec![held])
     }
 
-    fn take_up(&mut self, held: &str) -> Result<Verified> {
+    fn take_up(&mut self, _: usize, held: &str) -> Result<Verified> {
         let (place, seen) = self.surveyed()?;
         let (path, entry) = held::find(place, held, &self.context)?;
-        preflight::check(&self.settings, place, seen, Incoming::Loaded(&entry))?;
+        preflight::check(&self.settings, place, seen, Content::Loaded(&entry))?;
         let tables = verify::count(&path, &self.context)
             .map_err(|fault| connect::by_flag(fault, &self.context.cancel))?;
         let checks = vec!["the held load equals, by its SHA-256, what was verified".to_owned()];
@@ -271,24 +279,26 @@ impl Engine for Sqlite {
         Ok(Verified { tables, bytes: entry.bytes, checks })
     }
 
-    fn examine_previous(&mut self, name: &str) -> Result<DatabaseEntry> {
+    fn examine_previous(&mut self, _: usize, name: &str) -> Result<DatabaseEntry> {
         held::previous(self.surveyed()?.0, name, &self.context)
     }
 
-    fn load_previous(&mut self, name: &str, incoming: &DatabaseEntry) -> Result<()> {
+    fn load_previous(&mut self, name: &str, incoming: Incoming<'_>) -> Result<()> {
         let mut previous = held::open_previous(self.surveyed()?.0, name)?;
-        self.load(incoming, &mut previous)
+        self.load(&[incoming], &mut previous)
     }
 
-    fn clear(&mut self, held: Option<&str>, now: Timestamp) -> Result<Vec<String>> {
+    fn clear(&mut self, held: &[String], now: Timestamp) -> Result<Vec<String>> {
         let place = self.locked()?;
         let mut removed = discard::remove_dead(place);
         removed.extend(discard::remove_expired(place, now));
-        removed.extend(held.map(|held| held::remove(place, held)).transpose()?.flatten());
+        for held in held {
+            removed.extend(held::remove(place, held)?);
+        }
         Ok(removed)
     }
 
-    fn switch(&mut self) -> Result<Option<Previous>> {
+    fn switch(&mut self) -> Result<Vec<Option<Previous>>> {
         let shadow = self.shadow()?;
         let part = self.surveyed()?.0.part(&self.settings.run_id);
         self.recheck_lock(Stage::Switch)?;
@@ -308,7 +318,7 @@ impl Engine for Sqlite {
             // A load of an earlier run goes once it is in place; a failed switch leaves it.
             self.made.extend(self.taken.take());
         }
-        result
+        result.map(|previous| vec![previous])
     }
 
     fn switch_notes(&mut self) -> Vec<String> {

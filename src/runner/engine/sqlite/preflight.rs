@@ -20,7 +20,7 @@ pub(super) fn wrong_engine(format: DumpFormat) -> Fault {
 
 /// What is to be put in the target's place.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Incoming<'a> {
+pub(super) enum Content<'a> {
     /// A backup that is still to be loaded.
     Backup(&'a DatabaseEntry),
     /// What an earlier run has loaded beside the target.
@@ -32,12 +32,12 @@ pub(super) fn check(
     settings: &SqliteTarget,
     place: &Place,
     seen: &Seen,
-    incoming: Incoming<'_>,
+    incoming: Content<'_>,
 ) -> Result<Findings> {
     let mut notes = Vec::new();
     let (incoming, loaded) = match incoming {
-        Incoming::Backup(entry) => (entry, 0),
-        Incoming::Loaded(entry) => (entry, entry.bytes),
+        Content::Backup(entry) => (entry, 0),
+        Content::Loaded(entry) => (entry, entry.bytes),
     };
     match incoming.format {
         DumpFormat::SQLiteFile => {}

@@ -52,6 +52,15 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
+    /// Takes in what another part of the same dump has loaded into the same database.
+    fn add(&mut self, other: Self) {
+        for (table, rows) in other.rows {
+            *self.rows.entry(table).or_default() += rows;
+        }
+        self.grown.extend(other.grown);
+        self.notes.extend(other.notes);
+    }
+
     /// A copy that the server has made of a database with these tables.
     pub(super) fn copied(incoming: &DatabaseEntry) -> Self {
         let tables = incoming.facts.tables.iter().flatten();
@@ -59,26 +68,44 @@ impl Loaded {
     }
 }
 
-/// Loads `dump` into `database` of a server of the release series `major`.
-pub(super) fn load(
-    settings: &PostgresTarget,
-    major: u32,
-    database: &str,
-    (incoming, dump): (&DatabaseEntry, &mut dyn Read),
-    context: &Context,
-) -> Result<Loaded> {
-    let in_order = incoming.facts.in_order.iter().cloned().collect();
-    let options = LoadOptions { lanes: settings.lanes, in_order };
-    let (settings, database) = (settings.clone(), database.to_owned());
-    let mut sender = Sender::open(Door { major, settings, database, context: context.clone() }, &options)?;
-    let mut dump = Told { inner: dump, context };
-    if incoming.format == DumpFormat::PostgresArchive {
-        archive::load(&mut sender, incoming, &mut dump)?;
-    } else {
-        let wanted = incoming.facts.databases.first().map(|database| database.name.as_str());
-        script::load(&mut sender, wanted, &mut dump)?;
+/// One of the databases of a dump, and where it goes.
+pub(super) struct Part<'a> {
+    pub(super) settings: &'a PostgresTarget,
+    /// The empty database that is loaded.
+    pub(super) database: String,
+    pub(super) incoming: &'a DatabaseEntry,
+}
+
+impl Part<'_> {
+    /// What the dump calls it, where it changes between databases.
+    fn name(&self) -> Option<&str> {
+        self.incoming.facts.databases.first().map(|database| database.name.as_str())
     }
-    sender.finish()
+
+    fn open(&self, major: u32, context: &Context) -> Result<Sender> {
+        let in_order = self.incoming.facts.in_order.iter().cloned().collect();
+        let options = LoadOptions { lanes: self.settings.lanes, in_order };
+        let (settings, database) = (self.settings.clone(), self.database.clone());
+        Sender::open(Door { major, settings, database, context: context.clone() }, &options)
+    }
+}
+
+/// Loads `parts` of `dump` into a server of the release series `major`; what it tells of each.
+pub(super) fn load(
+    major: u32,
+    parts: &[Part<'_>],
+    dump: &mut dyn Read,
+    context: &Context,
+) -> Result<Vec<Loaded>> {
+    let mut dump = Told { inner: dump, context };
+    match parts {
+        [part] if part.incoming.format == DumpFormat::PostgresArchive => {
+            let mut sender = part.open(major, context)?;
+            archive::load(&mut sender, part.incoming, &mut dump)?;
+            Ok(vec![sender.finish()?])
+        }
+        parts => script::load(parts, &|part: &Part<'_>| part.open(major, context), &mut dump),
+    }
 }
 
 /// Tells the progress of a load, and looks whether the run was asked to stop.
