@@ -16,7 +16,7 @@ pub const LIMIT_BYTES: usize = 4096;
 /// Longest text of one field in a verdict, in bytes.
 const TEXT_LIMIT_BYTES: usize = 1000;
 /// Databases, warnings and leftovers that a verdict names at most.
-pub const LIST_LIMIT: usize = 16;
+const LIST_LIMIT: usize = 16;
 
 /// One line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,9 +71,9 @@ const SHORTENINGS: &[fn(&mut Value)] = &[
     |verdict| cut_texts(verdict, TEXT_LIMIT_BYTES / 4),
     compact_databases,
     |verdict| remove(verdict, "/warnings"),
-    |verdict| remove(verdict, "/target/databases"),
     |verdict| remove(verdict, "/leftovers"),
     |verdict| cut_texts(verdict, TEXT_LIMIT_BYTES / 10),
+    |verdict| remove(verdict, "/target/databases"),
     |verdict| remove(verdict, "/target"),
     |verdict| remove(verdict, "/backup"),
 ];
@@ -81,11 +81,18 @@ const SHORTENINGS: &[fn(&mut Value)] = &[
 /// Leaves of each database what the next step of a person or the operator needs.
 fn compact_databases(verdict: &mut Value) {
     let is_asking = verdict.get("outcome").and_then(Value::as_str) == Some("AwaitingConfirmation");
-    let fields: &[&str] =
-        if is_asking { &["from", "tables", "rows", "bytes"] } else { &["from", "tables", "rows", "holds"] };
+    let fields: &[&str] = if is_asking {
+        &["from", "tables", "rows", "bytes"]
+    } else {
+        &["from", "tables", "rows", "bytes", "holds"]
+    };
     let rows = verdict.pointer_mut("/target/databases").and_then(Value::as_array_mut);
     for row in rows.into_iter().flatten().filter_map(Value::as_object_mut) {
         row.retain(|name, _| !fields.contains(&name.as_str()));
+        // Until when data is kept stands in its name too.
+        if let Some(previous) = row.get_mut("previous").and_then(Value::as_object_mut) {
+            previous.remove("until");
+        }
     }
 }
 
@@ -136,7 +143,9 @@ pub fn last(message: &str, uid: &str, attempt: u32) -> Option<Entry> {
 mod tests {
     use super::*;
     use crate::reason::Reason;
-    use crate::report::{FailureReport, StageReport};
+    use crate::report::{
+        DatabaseReport, FailureReport, HoldsReport, Outcome, PreviousReport, StageReport, TargetReport,
+    };
 
     fn verdict(message: &str, count: usize) -> RestoreReport {
         let mut report = RestoreReport::begun("ns", "name", jiff::Timestamp::UNIX_EPOCH);
@@ -169,6 +178,54 @@ mod tests {
             let read = last(&format!("{{\"cut\n{text}"), "u-1", 2).unwrap();
             let failure = read.verdict.unwrap().failure.unwrap();
             assert_eq!((failure.reason, read.touched), (Reason::RestoreFailed, TargetModified::True));
+        }
+    }
+
+    #[test]
+    fn all_databases_of_a_run_are_named_however_long_their_names_are() {
+        let database = |number: usize| {
+            let to = format!("{number:02}{}", "x".repeat(61));
+            let holds = HoldsReport { tables: Some(9_999), rows_estimate: Some(u64::MAX), bytes: u64::MAX };
+            DatabaseReport {
+                from: Some(to.clone()),
+                action: "Replace".into(),
+                holds: Some(holds),
+                tables: Some(9_999),
+                rows: Some(u64::MAX),
+                bytes: Some(u64::MAX),
+                previous: Some(PreviousReport {
+                    name: to.clone(),
+                    until: Some(jiff::Timestamp::UNIX_EPOCH),
+                    bytes: 1 << 40,
+                }),
+                to,
+            }
+        };
+        for outcome in [Outcome::AwaitingConfirmation, Outcome::Restored] {
+            let mut report = verdict(&"long ".repeat(300), 16);
+            report.outcome = outcome;
+            let mut target = TargetReport {
+                summary: "x".repeat(100),
+                engine: "PostgreSQL".into(),
+                place: "x".repeat(100),
+                plan_token: "0123456789abcdef".into(),
+                ..TargetReport::default()
+            };
+            target.databases = (0..16).map(database).collect();
+            match outcome {
+                Outcome::Restored => report.failure = None,
+                _ => target.databases.iter_mut().for_each(|row| row.previous = None),
+            }
+            report.target = Some(target);
+            let line = String::from_utf8(line(&entry(Some(report)))).unwrap();
+            assert!(line.len() <= LIMIT_BYTES, "{} bytes", line.len());
+            let found = last(&line, "u-1", 2).unwrap().verdict.unwrap().target.unwrap().databases;
+            assert_eq!(found.len(), 16, "{line}");
+            let is_whole = |row: &DatabaseReport| match outcome {
+                Outcome::AwaitingConfirmation => row.holds.is_some(),
+                _ => row.previous.is_some(),
+            };
+            assert!(found.iter().all(is_whole), "{line}");
         }
     }
 

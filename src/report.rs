@@ -134,8 +134,8 @@ pub struct BackupReport {
     pub engine_version: Option<String>,
 }
 
-/// The target of a run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The targets of a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetReport {
     /// `connection/database`.

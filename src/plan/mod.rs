@@ -25,9 +25,9 @@ pub use server::{Login, ServerTarget, ServerTls};
 /// The version of the plan that this program writes and reads.
 pub const PLAN_VERSION: u32 = 1;
 
-/// Most databases of one run: its verdict names each, and all are switched in one transaction, which must
-/// stay short.
-pub const DATABASES_LIMIT: usize = crate::journal::LIST_LIMIT;
+/// Most databases of one run: the journal's verdict has room to name each, and all are switched in one
+/// transaction, which must stay short.
+pub const DATABASES_LIMIT: usize = 16;
 
 /// One run, complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -188,6 +188,7 @@ fn what_cannot_be_done_is_refused_by_name() {
         format!("{{backup: {{{BACKUP}}}, target: {{connectionRef: {{name: {target}}}}}{more}}}")
     };
     let app = |more: &str| to("app", more);
+    let many = |count: usize| (0..count).map(|i| format!("{{from: d{i}}}")).collect::<Vec<_>>().join(", ");
     let pg = |row: &str, more: &str| {
         format!("{{backup: {{{BACKUP}}}, target: {{connectionRef: {{name: pg}}, databases: [{row}]}}{more}}}")
     };
@@ -196,8 +197,9 @@ fn what_cannot_be_done_is_refused_by_name() {
         (to("away", ""), Reason::ReferenceNotFound, "spec.target.connectionRef.name"),
         (to("prod", ""), Reason::RestoresForbidden, "spec.target.connectionRef.name"),
         (to("mysql", ""), Reason::NotSupported, "DatabaseConnection/mysql: spec.engine"),
-        (to("pg", ""), Reason::InvalidSpec, "spec.target.databases"),
-        (pg("{from: a}, {from: b}", ""), Reason::NotSupported, "spec.target.databases"),
+        (pg(&many(17), ""), Reason::NotSupported, "spec.target.databases"),
+        (pg("{from: a}, {from: b, to: a}", ""), Reason::InvalidSpec, "spec.target.databases[1].to"),
+        (pg("{from: a}, {from: postgres}", ""), Reason::InvalidSpec, "spec.target.databases[1].to"),
         (pg("{from: a, to: template1}", ""), Reason::InvalidSpec, "spec.target.databases[0].to"),
         (pg("{from: a, to: postgres}", ""), Reason::InvalidSpec, "spec.target.databases[0].to"),
         (
@@ -278,6 +280,16 @@ fn what_cannot_be_done_is_refused_by_name() {
         let found: Vec<(Reason, &str)> =
             problems.iter().map(|problem| (problem.reason, problem.field.as_str())).collect();
         assert_eq!(found, [(reason, field)], "{spec}");
+    }
+}
+
+#[test]
+fn a_server_takes_up_to_sixteen_databases_or_all_of_the_backup() {
+    for count in [0, 1, 16] {
+        let rows: Vec<String> = (0..count).map(|i| format!("{{from: d{i}}}")).collect();
+        let mapping = if count == 0 { String::new() } else { format!(", databases: [{}]", rows.join(", ")) };
+        let spec = format!("{{backup: {{{BACKUP}}}, target: {{connectionRef: {{name: pg}}{mapping}}}}}");
+        assert_eq!(plan(&spec).unwrap().target.unwrap().databases.len(), count, "{spec}");
     }
 }
 

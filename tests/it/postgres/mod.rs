@@ -5,6 +5,7 @@ mod formats;
 mod lanes;
 mod regression;
 mod restores;
+mod several;
 mod switches;
 mod versions;
 mod wire;
