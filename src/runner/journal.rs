@@ -80,7 +80,12 @@ impl Journal {
 
     /// The write in question was rolled back as a whole: the target is as it was.
     pub fn untouch(&self) {
-        self.learn(Touched::No);
+        self.back_to(Touched::No);
+    }
+
+    /// The same, where `before` is what was known ahead of the write.
+    pub fn back_to(&self, before: Touched) {
+        self.learn(before);
     }
 
     /// The answer to the deciding write was lost.

@@ -207,7 +207,7 @@ fn what_cannot_be_done_is_refused_by_name() {
             Reason::InvalidSpec,
             "spec.target.databases[0].to",
         ),
-        (pg("{from: a}", ", strategy: Direct"), Reason::NotSupported, "spec.strategy"),
+        (pg("{from: a}", ", strategy: Direct, switch: Hold"), Reason::InvalidSpec, "spec.switch"),
         (
             pg("{from: a, to: b}", ", verification: {queries: [{database: a, sql: x}]}"),
             Reason::InvalidSpec,

@@ -22,7 +22,7 @@ use crate::cli::output::{self, bytes, clean};
 use crate::cli::{now, render};
 use crate::journal;
 use crate::operator::names::digest;
-use crate::plan::{Held, Order, OverwritePolicy, PlanVersion, RestorePlan, Task};
+use crate::plan::{Held, Order, OverwritePolicy, PlanVersion, RestorePlan, Strategy, Task};
 use crate::report::{Outcome, RestoreReport};
 
 /// Number of the attempt in orders that are none of the operator's.
@@ -66,6 +66,7 @@ pub async fn revert(cluster: &Cluster, arguments: &Revert) -> Result<ExitCode> {
         )));
     }
     let mut plan = restore::plan(cluster, &restore).await?;
+    plan.strategy = Strategy::Auto;
     plan.overwrite.policy = OverwritePolicy::Ask;
     plan.overwrite.confirm_until = None;
     plan.overwrite.confirmed_plan = None;

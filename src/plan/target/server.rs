@@ -1,7 +1,7 @@
 //! A target on a database server: where it is, how it is verified, who logs in.
 
 use crate::api::connection::{Credentials, TlsMode};
-use crate::api::restore::spec::Strategy;
+use crate::api::restore::spec::{Strategy, Switch};
 use crate::api::restore::{Format, Target, target as api};
 use crate::api::{DatabaseConnectionSpec, DatabaseRestoreSpec};
 use crate::plan::resolve::{Resolver, secret_key};
@@ -68,10 +68,10 @@ impl Resolver<'_> {
                 self.problem(Reason::EngineMismatch, "spec.backup.format", message);
             }
         }
-        if spec.strategy == Strategy::Direct {
+        if spec.strategy == Strategy::Direct && spec.switch == Switch::Hold {
             let message =
-                "PostgreSQL is always loaded beside the target and switched by renaming; use Auto or Swap";
-            self.problem(Reason::NotSupported, "spec.strategy", message);
+                "strategy Direct drops the old data first, so there is nothing to hold the switch for";
+            self.problem(Reason::InvalidSpec, "spec.switch", message);
         }
     }
 

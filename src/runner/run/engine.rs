@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::open::{Mounts, keep_until, mount, read, read_text, run_id};
 use crate::plan::{
     EngineSettings, Login, ReplaceBy, RestorePlan, Rows, SecretKey, SecretReader, ServerTarget, Sessions,
-    SqliteTarget, Statements, Statistics, TlsMode, VersionGuard,
+    SqliteTarget, Statements, Statistics, Strategy, TlsMode, VersionGuard,
 };
 use crate::runner::engine::postgres::{self, Postgres, wire};
 use crate::runner::engine::sqlite::{self, Sqlite};
@@ -95,6 +95,7 @@ fn postgres_settings(
         keep_until: keep_until(plan, now),
         run_id: run_id(plan, now),
         ends_sessions: plan.sessions == Sessions::Terminate,
+        is_direct: plan.strategy == Strategy::Direct,
         sessions_timeout: SESSIONS_TIMEOUT,
         version_guard_warn: plan.version_guard == VersionGuard::Warn,
         counts_rows: plan.rows == Rows::Exact,

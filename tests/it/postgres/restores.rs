@@ -71,6 +71,7 @@ pub(super) fn settings_at(port: u16, ca: Option<Vec<u8>>, user: &str, database: 
         keep_until: Some("2099-01-01T00:00:00Z".parse().unwrap()),
         run_id: "0a1b2c3d".to_owned(),
         ends_sessions: false,
+        is_direct: false,
         // A psql of the test may still be ending.
         sessions_timeout: Duration::from_secs(20),
         version_guard_warn: false,
@@ -80,6 +81,13 @@ pub(super) fn settings_at(port: u16, ca: Option<Vec<u8>>, user: &str, database: 
         has_hooks: false,
         statement_timeout: None,
     }
+}
+
+/// Somebody else's session in a database.
+pub(super) fn session_in(server: &Postgres, user: &str, database: &str) -> Connection {
+    let Access { user, password } = access(user);
+    let login = Login { user, password, database: database.to_owned(), options: Vec::new() };
+    Connection::open(&settings(server, PLAIN, database).endpoint, &login, &Cancel::never()).unwrap()
 }
 
 /// What a whole run has to tell.
@@ -445,14 +453,7 @@ fn sessions_of_others_end_the_run_or_are_ended() {
     server.sql("postgres", &format!("create database {target} owner {CREATOR}"));
     server.sql(&target, "create table old(a int)");
     let backup = Backup::script("CREATE TABLE new (a integer);\n");
-    let other = settings(server, SUPERUSER, &target);
-    let login = Login {
-        user: SUPERUSER.to_owned(),
-        password: other.login.password,
-        database: target.clone(),
-        options: Vec::new(),
-    };
-    let other = Connection::open(&other.endpoint, &login, &Cancel::never()).unwrap();
+    let other = session_in(server, SUPERUSER, &target);
     let mut hasty = settings(server, CREATOR, &target);
     hasty.sessions_timeout = Duration::from_millis(300);
     let fault = refused(hasty, &backup);
@@ -462,7 +463,7 @@ fn sessions_of_others_end_the_run_or_are_ended() {
     let mut ending = settings(server, CREATOR, &target);
     (ending.ends_sessions, ending.privileged) = (true, Some(access(SUPERUSER)));
     let done = restore(ending, &backup).unwrap();
-    assert!(done.notes.iter().any(|note| note.contains("ended at the switch")), "{:?}", done.notes);
+    assert!(done.notes.iter().any(|note| note.contains("they are ended then")), "{:?}", done.notes);
     assert_eq!(server.sql(&target, "select count(*) from new"), "0");
     drop(other);
 }

@@ -4,17 +4,14 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use reinstate::reason::Reason;
-use reinstate::runner::cancel::Cancel;
 use reinstate::runner::engine::postgres::Postgres as Target;
-use reinstate::runner::engine::postgres::wire::{Connection, Login};
 use reinstate::runner::engine::{Context, Engine, Incoming};
 use reinstate::runner::fault::Result;
 use reinstate::runner::inventory::DatabaseEntry;
 use reinstate::runner::journal::Touched;
-use reinstate::secret::Secret;
 use serde_json::{Value, json};
 
-use super::restores::{Backup, databases, fresh, settings};
+use super::restores::{Backup, databases, fresh, session_in, settings};
 use crate::parts::postgres::{CREATOR, PASSWORD, Postgres, own_postgres, postgres};
 use crate::parts::wait_until;
 use crate::support::fixtures;
@@ -247,14 +244,7 @@ fn where_one_target_is_in_use_none_is_replaced() {
     }
     let (mut engine, context, bytes, entries) = two(server, &names);
     load(&mut engine, &bytes, &entries).unwrap();
-    let place = settings(server, CREATOR, &names[1]);
-    let login = Login {
-        user: CREATOR.to_owned(),
-        password: Secret::new(PASSWORD.to_owned()),
-        database: names[1].clone(),
-        options: Vec::new(),
-    };
-    let mut busy = Connection::open(&place.endpoint, &login, &Cancel::never()).unwrap();
+    let mut busy = session_in(server, CREATOR, &names[1]);
     let fault = engine.switch().unwrap_err();
     assert_eq!((fault.reason, context.journal.touched()), (Reason::TargetBusy, Touched::No));
     let old = |name: &String| server.sql(name, "select to_regclass('old') is not null");

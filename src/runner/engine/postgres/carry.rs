@@ -18,35 +18,49 @@ const LISTS: &[&str] = &[
     "unix_socket_directories",
 ];
 
-/// Gives `shadow` what `existing` has. Gives back what could not be taken over, one sentence each.
-pub(super) fn carry_over(session: &mut Session, existing: &Existing, shadow: &str) -> Result<Vec<String>> {
-    let session = session.at(Stage::Switch);
-    close(session, existing, shadow)?;
-    let mut statements = Vec::new();
-    statements.extend(settings(session, existing, shadow)?);
-    statements.extend(rights(session, existing, shadow)?);
-    statements.extend(particulars(session, existing, shadow)?);
-    let mut notes = Vec::new();
-    for (what, sql) in statements {
-        if let Err(fault) = session.run(&what, &sql, Reason::PermissionDenied) {
-            notes.push(format!("not taken over from the replaced database: {}", fault.full_message()));
-        }
-    }
-    Ok(notes)
+/// What the loaded database takes over, as statements on it.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// Takes from PUBLIC what every new database gives it, where the old one has rights of its own. Without
+    /// that the new one would be more open than the old, so it must not fail.
+    closing: Option<String>,
+    statements: Statements,
 }
 
+impl Carried {
+    /// Reads what `existing` has, for `shadow`.
+    pub(super) fn read(session: &mut Session, existing: &Existing, shadow: &str) -> Result<Self> {
+        let mut statements = Vec::new();
+        statements.extend(settings(session, existing, shadow)?);
+        statements.extend(rights(session, existing, shadow)?);
+        statements.extend(particulars(session, existing, shadow)?);
+        Ok(Self { closing: closing(session, existing, shadow)?, statements })
+    }
+
+    /// Gives it to the loaded database. Gives back what could not be taken over, one sentence each.
+    pub(super) fn apply(&self, session: &mut Session) -> Result<Vec<String>> {
+        let session = session.at(Stage::Switch);
+        if let Some(sql) = &self.closing {
+            session.run("take rights on the new database from PUBLIC", sql, Reason::PermissionDenied)?;
+        }
+        let mut notes = Vec::new();
+        for (what, sql) in &self.statements {
+            if let Err(fault) = session.run(what, sql, Reason::PermissionDenied) {
+                notes.push(format!("not taken over from the replaced database: {}", fault.full_message()));
+            }
+        }
+        Ok(notes)
+    }
+}
+
+/// What is done, and the statement.
 type Statements = Vec<(String, String)>;
 
-/// Takes from PUBLIC what every new database gives it, where the old one has rights of its own. Without
-/// that the new one would be more open than the old, so it must not fail.
-fn close(session: &mut Session, existing: &Existing, shadow: &str) -> Result<()> {
+fn closing(session: &mut Session, existing: &Existing, shadow: &str) -> Result<Option<String>> {
     let sql = "SELECT datacl IS NOT NULL FROM pg_catalog.pg_database WHERE oid = $1::pg_catalog.oid";
     let row = session.row("read the rights on the target", sql, &[&existing.oid])?;
-    if row.text(0) == Some("t") {
-        let sql = format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", ident(shadow));
-        session.run("take rights on the new database from PUBLIC", &sql, Reason::PermissionDenied)?;
-    }
-    Ok(())
+    let sql = format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", ident(shadow));
+    Ok((row.text(0) == Some("t")).then_some(sql))
 }
 
 /// `ALTER DATABASE … SET`, for all roles and for single ones.

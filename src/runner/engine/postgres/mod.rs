@@ -11,6 +11,7 @@ mod beside;
 mod carry;
 pub mod copy;
 mod create;
+mod direct;
 mod discard;
 pub mod encoding;
 mod extensions;
@@ -50,6 +51,7 @@ use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::DatabaseEntry;
 
 use server::Server;
+use survey::Way;
 use switch::Switching;
 use target::Target;
 
@@ -116,13 +118,19 @@ impl Postgres {
         server.check_locks(Stage::Restore)?;
         switch::check_same(settings, server, seen, Stage::Restore, &context.cancel)?;
         discard::drop_dead(settings, server);
-        if seen.is_in_place() {
-            return context.journal.touch(Stage::Restore);
-        }
-        let created = create::shadow(settings, server, seen, &shadow, incoming.entry);
+        let made = match seen.way {
+            Way::InPlace => return context.journal.touch(Stage::Restore),
+            Way::Emptied => return direct::empty(target, &context),
+            Way::Beside | Way::Instead => create::shadow(settings, server, seen, &shadow, incoming.entry),
+        };
         // Also where it failed: its answer may be all that was lost.
         self.made.push(shadow);
-        created
+        made?;
+        let (target, server) = self.at(incoming.target)?;
+        match target.seen()?.way {
+            Way::Instead => direct::drop_old(target, server, &context),
+            Way::Beside | Way::InPlace | Way::Emptied => Ok(()),
+        }
     }
 }
 
@@ -285,7 +293,8 @@ impl Engine for Postgres {
                 let message = "the login may no longer create and rename databases, so the held load cannot be switched to";
                 return Err(Fault::new(Stage::Switch, Reason::PermissionDenied, message));
             }
-            all.push(Switching { settings: &target.settings, seen, shadow });
+            let carried = target.carried.as_ref();
+            all.push(Switching { settings: &target.settings, seen, carried, shadow });
         }
         let switched = switch::switch(&all, server, &context)?;
         self.made.retain(|name| all.iter().all(|it| it.shadow != *name));

@@ -1,10 +1,11 @@
 //! The full preflight: whether this backup fits this server, and whether the logins may do what is
 //! needed. Writes nothing.
 
-use super::extensions;
 use super::server::{PostgresTarget, Server};
-use super::survey::Seen;
+use super::survey::{Seen, Way};
+use super::{direct, extensions};
 use crate::reason::Reason;
+use crate::runner::cancel::Cancel;
 use crate::runner::engine::Findings;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::{DatabaseEntry, DumpFormat};
@@ -25,15 +26,26 @@ pub(super) fn check(
     notes.extend(check_version(settings, server, incoming)?);
     check_rights(settings, server, seen)?;
     notes.extend(extensions::check(settings, server, seen, &incoming.facts.extensions)?);
-    if seen.is_in_place() {
-        refuse_hooks(settings)?;
-        notes.push(format!(
-            "{} may not create databases, so the empty {} is loaded in place: a failed load leaves a part of it there",
-            settings.administrator(),
+    match seen.way {
+        Way::Beside => {}
+        Way::Instead => notes.push(format!(
+            "{} is dropped before the load: if the load fails, neither old nor new data is there",
             settings.database
-        ));
+        )),
+        Way::InPlace => {
+            refuse_hooks(settings)?;
+            notes.push(format!(
+                "{} may not create databases, so the empty {} is loaded in place: a failed load leaves a part of it there",
+                settings.administrator(),
+                settings.database
+            ));
+        }
+        Way::Emptied => {
+            refuse_hooks(settings)?;
+            notes.push(direct::check_owners(settings, &Cancel::never())?);
+        }
     }
-    notes.extend(in_the_way(settings, server)?);
+    notes.extend(in_the_way(settings, server, seen)?);
     Ok(Findings { space: None, notes })
 }
 
@@ -138,7 +150,7 @@ pub(super) fn check_rights(settings: &PostgresTarget, server: &Server, seen: &Se
 }
 
 /// What a person should know of those who use the target.
-fn in_the_way(settings: &PostgresTarget, server: &mut Server) -> Result<Vec<String>> {
+fn in_the_way(settings: &PostgresTarget, server: &mut Server, seen: &Seen) -> Result<Vec<String>> {
     let database = settings.database.as_str();
     let sql = "SELECT (SELECT count(*) FROM pg_catalog.pg_stat_activity \
                        WHERE datname = $1::pg_catalog.name AND backend_type = 'client backend'), \
@@ -148,30 +160,39 @@ fn in_the_way(settings: &PostgresTarget, server: &mut Server) -> Result<Vec<Stri
                        JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE datname = $1::pg_catalog.name)";
     let row = server.session.at(Stage::Preflight).row("look at who uses the target", sql, &[database])?;
     let number = |index: usize| row.text(index).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
-    if number(1) > 0 {
+    let reason = if seen.way == Way::Beside { Reason::SwapNotPossible } else { Reason::TargetBusy };
+    if number(1) > 0 && !seen.is_in_place() {
         let message = format!(
-            "{database} has {} prepared transactions, and cannot be renamed until they are committed or rolled back",
+            "{database} has {} prepared transactions, and cannot be replaced until they are committed or rolled back",
             number(1)
         );
-        return Err(Fault::new(Stage::Preflight, Reason::SwapNotPossible, message));
+        return Err(Fault::new(Stage::Preflight, reason, message));
     }
-    if number(3) > 0 {
+    if number(3) > 0 && !seen.is_in_place() {
         let message = format!(
             "{database} has {} subscriptions, whose workers are always in it; drop or disable them first",
             number(3)
         );
-        return Err(Fault::new(Stage::Preflight, Reason::SwapNotPossible, message));
+        return Err(Fault::new(Stage::Preflight, reason, message));
+    }
+    if number(2) > 0 && seen.way == Way::Instead {
+        let message = format!(
+            "{database} has {} logical replication slots, with which it cannot be dropped; drop them first, or use strategy Swap",
+            number(2)
+        );
+        return Err(Fault::new(Stage::Preflight, reason, message));
     }
     let mut notes = Vec::new();
-    if number(0) > 0 {
+    if number(0) > 0 && !seen.is_in_place() {
         let what = if settings.ends_sessions {
-            "they are ended at the switch"
+            "they are ended then"
         } else {
-            "if they are still there at the switch, the run ends without it; sessions: Terminate would end them"
+            "if they are still there then, the run ends; sessions: Terminate would end them"
         };
-        notes.push(format!("{database} is used by {} sessions; {what}", number(0)));
+        let when = if seen.way == Way::Instead { "before the load" } else { "at the switch" };
+        notes.push(format!("{database} is used by {} sessions and is replaced {when}; {what}", number(0)));
     }
-    if number(2) > 0 {
+    if number(2) > 0 && !seen.is_in_place() {
         notes.push(format!(
             "{} logical replication slots of {database} stay with the replaced database, which cannot be dropped before they are",
             number(2)

@@ -10,6 +10,7 @@ use super::wire::WireError;
 use crate::reason::Reason;
 use crate::runner::engine::Context;
 use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::journal::Touched;
 
 /// Time between two tries while others are in one of the databases.
 const TRY_EVERY: Duration = Duration::from_millis(100);
@@ -56,6 +57,7 @@ impl Renames<'_> {
     /// Renames, once nobody is in the way any more; tells the journal.
     pub(super) fn carry_out(&self, server: &mut Server, context: &Context) -> Result<()> {
         let begun = Instant::now();
+        let before = context.journal.touched();
         loop {
             context.cancel.check(Stage::Switch)?;
             for rename in self.all.iter().filter(|it| self.settings.ends_sessions && it.aside.is_some()) {
@@ -71,9 +73,9 @@ impl Renames<'_> {
             };
             // An error may come behind the answer to COMMIT; only a session that goes on has rolled back.
             if server.session.connection.is_closed() {
-                return self.resolve(server, context, failure);
+                return self.resolve(server, context, before, failure);
             }
-            context.journal.untouch();
+            context.journal.back_to(before);
             match failure {
                 Failure::Wire(error)
                     if error.sqlstate() == Some(OBJECT_IN_USE)
@@ -113,7 +115,13 @@ impl Renames<'_> {
 
     /// The answer was lost: what a target is now says whether the switch is done, once the lost
     /// session has ended and with it its locks.
-    fn resolve(&self, server: &mut Server, context: &Context, failure: Failure) -> Result<()> {
+    fn resolve(
+        &self,
+        server: &mut Server,
+        context: &Context,
+        before: Touched,
+        failure: Failure,
+    ) -> Result<()> {
         let lost = match failure {
             Failure::Wire(error) => {
                 error.fault(Stage::Switch, Reason::TargetUnavailable, "the connection was lost in the switch")
@@ -133,7 +141,7 @@ impl Renames<'_> {
             context.journal.done();
             return Ok(());
         }
-        context.journal.untouch();
+        context.journal.back_to(before);
         Err(lost)
     }
 }

@@ -46,6 +46,8 @@ pub struct PostgresTarget {
     pub run_id: String,
     /// Sessions of others are ended at the switch.
     pub ends_sessions: bool,
+    /// What a target holds is dropped before the load, not replaced after it.
+    pub is_direct: bool,
     /// How long the switch waits for sessions of others.
     pub sessions_timeout: Duration,
     /// A newer release series is a note, not a refusal.

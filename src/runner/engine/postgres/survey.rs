@@ -1,6 +1,6 @@
 //! The quick preflight: what the target is, what it holds, and how it would be restored.
 
-use super::server::{PostgresTarget, Server, ServerFacts, Who};
+use super::server::{PostgresTarget, Server, ServerFacts, Session, Who};
 use super::wire::Row;
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
@@ -12,7 +12,20 @@ use crate::runner::fault::{Fault, Result, Stage};
 pub(super) struct Seen {
     /// `None`: it is not there.
     pub(super) database: Option<Existing>,
-    in_place: bool,
+    pub(super) way: Way,
+}
+
+/// How the target comes to hold the backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A new database is loaded beside it and renamed at the switch.
+    Beside,
+    /// The same, and the target is dropped before the load (`strategy: Direct`).
+    Instead,
+    /// The empty target itself is loaded, because no other database can be made.
+    InPlace,
+    /// The same, and what it holds is dropped before the load (`strategy: Direct`).
+    Emptied,
 }
 
 /// A database that is there.
@@ -46,9 +59,21 @@ pub(super) struct Provider {
 }
 
 impl Seen {
-    /// Whether the existing, empty target itself is loaded, because no other database can be made.
+    /// Whether the target itself is loaded.
     pub(super) const fn is_in_place(&self) -> bool {
-        self.in_place
+        matches!(self.way, Way::InPlace | Way::Emptied)
+    }
+
+    /// The target is no longer there: this run has dropped it.
+    pub(super) fn dropped(&mut self) {
+        self.database = None;
+    }
+
+    /// What the target holds is no longer there: this run has dropped it.
+    pub(super) fn emptied(&mut self) {
+        if let Some(existing) = &mut self.database {
+            existing.holds = None;
+        }
     }
 
     /// The survey for the run.
@@ -57,7 +82,11 @@ impl Seen {
         let oid = self.database.as_ref().map_or("absent", |it| it.oid.as_str());
         Survey {
             target: settings.database.clone(),
-            action: if holds.is_some() { Action::Swap } else { Action::Create },
+            action: match self.way {
+                Way::Instead | Way::Emptied => Action::Replace,
+                Way::Beside if holds.is_some() => Action::Swap,
+                Way::Beside | Way::InPlace => Action::Create,
+            },
             holds,
             version: Some(server.version.clone()),
             plan_identity: format!("{} {oid}", server.identity),
@@ -72,7 +101,7 @@ pub(super) fn look(settings: &PostgresTarget, server: &mut Server, cancel: &Canc
                       pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype, datallowconn, datistemplate \
                FROM pg_catalog.pg_database WHERE datname = $1::pg_catalog.name";
     let rows = server.session.rows("look for the target", sql, &[&settings.database])?;
-    let Some(row) = rows.first() else { return Ok(Seen { database: None, in_place: false }) };
+    let Some(row) = rows.first() else { return Ok(Seen { database: None, way: Way::Beside }) };
     refuse_unfit(settings, row)?;
     let provider = provider(server, row.text(0).unwrap_or_default())?;
     let (target, stage) = (settings.database.as_str(), Stage::Preflight);
@@ -95,8 +124,13 @@ pub(super) fn look(settings: &PostgresTarget, server: &mut Server, cancel: &Canc
         provider,
         holds,
     };
-    let in_place = existing.holds.is_none() && !can_swap;
-    Ok(Seen { database: Some(existing), in_place })
+    let way = match (existing.holds.is_some(), can_swap, settings.is_direct) {
+        (true, true, true) => Way::Instead,
+        (true, false, true) => Way::Emptied,
+        (false, false, _) => Way::InPlace,
+        (true, _, false) | (false, true, _) => Way::Beside,
+    };
+    Ok(Seen { database: Some(existing), way })
 }
 
 /// The locale provider of a database, where a server tells one (since 15) and it is not `libc`.
@@ -146,6 +180,15 @@ pub(super) fn contents(
     cancel: &Cancel,
 ) -> Result<Option<Holds>> {
     let mut session = settings.session(Who::Restorer, database, stage, cancel)?;
+    contents_in(&mut session, database, extensions)
+}
+
+/// The same, of the database that the session is in.
+pub(super) fn contents_in(
+    session: &mut Session,
+    database: &str,
+    extensions: Extensions,
+) -> Result<Option<Holds>> {
     let row = session.row(&format!("look at what {database} holds"), CONTENTS, &[])?;
     let number = |index: usize| row.text(index).and_then(|text| text.parse::<u64>().ok());
     let (tables, mut others) = (number(0).unwrap_or_default(), number(1).unwrap_or_default());

@@ -2,7 +2,7 @@
 //! applications find the old databases or the new ones under the names.
 
 use super::beside::Beside;
-use super::carry::carry_over;
+use super::carry::Carried;
 use super::discard::drop_database;
 use super::held::oid;
 use super::rename::{Aside, Rename, Renames};
@@ -12,11 +12,14 @@ use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::engine::{Context, Previous};
 use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::journal::Touched;
 
 /// One target of a switch, and the database that is put in its place.
 pub(super) struct Switching<'a> {
     pub(super) settings: &'a PostgresTarget,
     pub(super) seen: &'a Seen,
+    /// What a target that was dropped before the load has left for it.
+    pub(super) carried: Option<&'a Carried>,
     /// The target itself where it was loaded in place: nothing is left to do.
     pub(super) shadow: String,
 }
@@ -46,8 +49,9 @@ pub(super) fn switch(all: &[Switching<'_>], server: &mut Server, context: &Conte
     let Some(first) = all.first().filter(|_| !renames.is_empty()) else {
         return Ok(Switched { previous: all.iter().map(|_| None).collect(), notes });
     };
+    let before = context.journal.touched();
     Renames { all: &renames, settings: first.settings }.carry_out(server, context)?;
-    if renames.iter().all(|rename| rename.aside.is_none()) {
+    if before == Touched::No && renames.iter().all(|rename| rename.aside.is_none()) {
         context.journal.created();
     }
     let mut asides = renames.into_iter().map(|rename| rename.aside);
@@ -71,7 +75,7 @@ fn prepare<'a>(
     context: &Context,
     notes: &mut Vec<String>,
 ) -> Result<Rename<'a>> {
-    let Switching { settings, seen, shadow } = one;
+    let Switching { settings, seen, carried, shadow } = one;
     check_same(settings, server, seen, Stage::Switch, &context.cancel)?;
     let Some(shadow_oid) = oid(server, Stage::Switch, shadow)? else {
         let message = format!("the loaded database {shadow} is gone");
@@ -80,7 +84,10 @@ fn prepare<'a>(
     let target = settings.database.as_str();
     let existing = seen.database.as_ref();
     if let Some(existing) = existing {
-        notes.extend(carry_over(&mut server.session, existing, shadow)?);
+        notes.extend(Carried::read(&mut server.session, existing, shadow)?.apply(&mut server.session)?);
+    }
+    if let Some(carried) = carried {
+        notes.extend(carried.apply(&mut server.session)?);
     }
     let aside = existing
         .map(|existing| Aside { oid: existing.oid.clone(), name: aside_of(settings, existing).name(target) });

@@ -1,6 +1,7 @@
 //! One of the databases that a run restores to, and what the run knows of it.
 
 use super::beside::Beside;
+use super::carry::Carried;
 use super::load::Loaded;
 use super::server::PostgresTarget;
 use super::survey::Seen;
@@ -14,6 +15,8 @@ use crate::runner::inventory::DatabaseEntry;
 pub(super) struct Target {
     pub(super) settings: PostgresTarget,
     pub(super) seen: Option<Seen>,
+    /// What the target had that was dropped before the load.
+    pub(super) carried: Option<Carried>,
     /// The load of an earlier run that this one switches to.
     pub(super) taken: Option<String>,
     pub(super) loaded: Option<Loaded>,
@@ -22,7 +25,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn new(settings: PostgresTarget) -> Self {
-        Self { settings, seen: None, taken: None, loaded: None, verified: None }
+        Self { settings, seen: None, carried: None, taken: None, loaded: None, verified: None }
     }
 
     pub(super) fn seen(&self) -> Result<&Seen> {
