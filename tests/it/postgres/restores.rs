@@ -269,7 +269,8 @@ fn existing_data_serve_until_the_switch_and_are_kept_beside_it() {
         Backup::script("CREATE TABLE public.new (a integer);\nCOPY public.new (a) FROM stdin;\n1\n2\n\\.\n");
     let done = restore(settings(server, CREATOR, &target), &backup).unwrap();
     assert_eq!((done.action, done.touched), (Action::Swap, Touched::Yes));
-    let notes: Vec<&String> = done.notes.iter().filter(|note| !note.contains("sessions;")).collect();
+    let notes: Vec<&String> =
+        done.notes.iter().filter(|note| !note.contains("sessions and is replaced")).collect();
     assert!(notes.is_empty(), "{notes:?}");
     let previous = done.previous.unwrap().name;
     assert_eq!(previous, format!("{target}.reinstate-previous-20990101T000000Z"));
@@ -683,4 +684,32 @@ fn a_load_that_is_held_is_switched_to_by_its_name_only_as_it_was_verified() {
     let now = "2026-11-29T00:00:00Z".parse().unwrap();
     assert_eq!(engine.clear(std::slice::from_ref(&changed), now).unwrap(), [changed]);
     assert_eq!(databases(server, &target), [target.as_str()]);
+}
+
+#[test]
+fn objects_that_are_gone_before_they_were_counted_are_missed() {
+    let server = postgres(15);
+    let source = source(server);
+    let backup = Backup::new(server.dump(15, &source, &[]));
+    let target = fresh("missed");
+    for (sql, missing) in [
+        ("drop function public.dollar(text)", "functions in the backup"),
+        (
+            "do $$ begin execute (select 'drop view ' || oid::regclass || ' cascade' from pg_class \
+          where relkind = 'v' and oid > 16383 limit 1); end $$",
+            "view",
+        ),
+    ] {
+        let mut engine = Target::new(settings(server, SUPERUSER, &target), Context::default());
+        engine.survey().unwrap();
+        engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap();
+        server.sql(&format!("{target}.reinstate-shadow-0a1b2c3d"), sql);
+        let fault = engine.verify(only(&backup.entry)).unwrap_err();
+        assert_eq!(fault.reason, Reason::VerificationFailed);
+        assert!(fault.message.contains(missing), "{}", fault.message);
+        assert_eq!(engine.discard(), Vec::<String>::new());
+    }
+    let done = restore(settings(server, SUPERUSER, &target), &backup).unwrap();
+    let told = done.verified.checks.iter().find(|check| check.ends_with("are there, as in the backup"));
+    assert!(told.is_some_and(|told| told.contains("functions")), "{:?}", done.verified.checks);
 }

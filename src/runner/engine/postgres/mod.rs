@@ -9,6 +9,7 @@
 pub mod archive;
 mod beside;
 mod carry;
+mod census;
 pub mod copy;
 mod create;
 mod direct;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::census;
 use super::load::Loaded;
 use super::names::ident;
 use super::server::{PostgresTarget, Session, Who};
@@ -55,6 +56,7 @@ pub(super) fn verify(
         checks.insert(0, format!("rows of {counted_tables} as the server took them in"));
         (by_load, size(&mut session)?)
     };
+    checks.extend(census::check(&mut session, &loaded.census)?);
     check_objects(&mut session, &mut checks)?;
     Ok(Verified { tables, bytes, checks })
 }

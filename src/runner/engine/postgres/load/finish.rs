@@ -42,7 +42,7 @@ pub(super) fn finish(
         let count = counted(notices.count, "warning");
         notes.push(format!("the server gave {count}, the first: {}", first.message));
     }
-    Ok(Loaded { rows, grown, notes })
+    Ok(Loaded { rows, grown, census: gate.census.clone(), notes })
 }
 
 /// Tables of extensions, which come with rows of their own.

@@ -6,6 +6,7 @@ use memchr::{memchr_iter, memmem};
 
 use super::place::{Place, unsafe_content};
 use crate::report::counted;
+use crate::runner::engine::postgres::census::Census;
 use crate::runner::engine::postgres::names::Name;
 use crate::runner::engine::postgres::statement::{Judged, Object, Options, Step, judge};
 use crate::runner::fault::Result;
@@ -26,6 +27,8 @@ pub(super) struct Gate {
     asking: BTreeSet<String>,
     /// A domain does, and any table may use it.
     all_ask: bool,
+    /// What is sent.
+    pub(super) census: Census,
     /// What was left out, how often, and why.
     skipped: BTreeMap<(String, &'static str), u64>,
 }
@@ -39,6 +42,7 @@ impl Gate {
             routines: HashSet::new(),
             asking: BTreeSet::new(),
             all_ask: false,
+            census: Census::default(),
             skipped: BTreeMap::new(),
         }
     }
@@ -48,6 +52,7 @@ impl Gate {
         match judge(text, &self.options) {
             Judged::Send(step) => {
                 self.note_calls(&step, text);
+                self.census.add(&step, text);
                 self.at_home(step, place).map(Some)
             }
             Judged::Skip { what, why } => {

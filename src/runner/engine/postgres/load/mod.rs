@@ -28,6 +28,7 @@ use std::io::{self, Read};
 use self::sender::Sender;
 use self::session::Door;
 use crate::runner::engine::Context;
+use crate::runner::engine::postgres::census::Census;
 use crate::runner::engine::postgres::server::PostgresTarget;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::{DatabaseEntry, DumpFormat};
@@ -47,6 +48,8 @@ pub(super) struct Loaded {
     pub(super) rows: BTreeMap<String, u64>,
     /// Tables of extensions, which come with rows of their own.
     pub(super) grown: Vec<String>,
+    /// What was made.
+    pub(super) census: Census,
     /// What was left out, and what the server made of it.
     pub(super) notes: Vec<String>,
 }
@@ -58,6 +61,7 @@ impl Loaded {
             *self.rows.entry(table).or_default() += rows;
         }
         self.grown.extend(other.grown);
+        self.census.add_all(&other.census);
         self.notes.extend(other.notes);
     }
 

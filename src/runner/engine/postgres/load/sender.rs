@@ -171,6 +171,7 @@ impl Sender {
             Ok(_) => Ok(()),
             // In a transaction of the dump an error undoes all of it.
             Err(error) if !self.in_transaction && is_harmless(step, &error) => {
+                self.gate.census.take_back(step, text);
                 self.gate.skip(&shown(text), "the server has its own");
                 Ok(())
             }
@@ -288,7 +289,9 @@ impl Sender {
     }
 
     fn object(&mut self, sql: &str, step: LargeObject, place: &Place) -> Result<()> {
-        self.beside(sql.as_bytes(), &Step::LargeObject(step), place)
+        let step = Step::LargeObject(step);
+        self.gate.census.add(&step, sql.as_bytes());
+        self.beside(sql.as_bytes(), &step, place)
     }
 
     /// Ends the load: statistics, and what there is to tell.
