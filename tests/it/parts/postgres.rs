@@ -229,6 +229,14 @@ impl Postgres {
         feed(command, script)
     }
 
+    /// A new folder in which the server may write, such as for a tablespace.
+    pub(crate) fn folder_for(&self, name: &str) -> PathBuf {
+        let folder = self.folder.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        give_away(&folder);
+        folder
+    }
+
     /// A client program, logged in as the superuser.
     fn client(&self, client: u16, name: &str, database: &str) -> Command {
         let mut command = program(client, name);

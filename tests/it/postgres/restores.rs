@@ -16,7 +16,9 @@ use reinstate::runner::journal::Touched;
 use reinstate::secret::Secret;
 
 use crate::parts::only;
-use crate::parts::postgres::{CREATOR, PASSWORD, PLAIN, Postgres, SUPERUSER, canonical_text, postgres};
+use crate::parts::postgres::{
+    CREATOR, PASSWORD, PLAIN, Postgres, SUPERUSER, canonical_text, own_postgres, postgres,
+};
 
 /// A dump with its inventory.
 pub(super) struct Backup {
@@ -712,4 +714,34 @@ fn objects_that_are_gone_before_they_were_counted_are_missed() {
     let done = restore(settings(server, SUPERUSER, &target), &backup).unwrap();
     let told = done.verified.checks.iter().find(|check| check.ends_with("are there, as in the backup"));
     assert!(told.is_some_and(|told| told.contains("functions")), "{:?}", done.verified.checks);
+}
+
+#[test]
+fn the_new_database_lies_in_the_tablespace_of_the_one_that_it_replaces_where_the_login_may_make_it_there() {
+    let server = own_postgres(15, &[]);
+    let folder = server.folder_for("space");
+    server.sql("postgres", &format!("create tablespace fast location '{}'", folder.display()));
+    let backup = Backup::script("CREATE TABLE new (a integer);\n");
+    let place = "select spcname from pg_database d join pg_tablespace t on t.oid = dattablespace where datname = 'placed'";
+    server.sql("postgres", &format!("create database placed owner {CREATOR} tablespace fast"));
+    for (granted, expected) in [(true, "fast"), (false, "pg_default")] {
+        let verb = if granted {
+            "grant create on tablespace fast to"
+        } else {
+            "revoke create on tablespace fast from"
+        };
+        server.sql("postgres", &format!("{verb} {CREATOR}"));
+        server.sql("placed", "create table old (a integer)");
+        let mut run = settings(&server, CREATOR, "placed");
+        run.run_id = format!("run{granted}");
+        run.keep_until = None;
+        let done = restore(run, &backup).unwrap();
+        assert_eq!(server.sql("postgres", place), expected);
+        assert_eq!(
+            done.notes.iter().any(|note| note.contains("tablespace fast")),
+            !granted,
+            "{:?}",
+            done.notes
+        );
+    }
 }

@@ -35,7 +35,12 @@ pub(super) fn shadow(
     incoming: &DatabaseEntry,
 ) -> Result<()> {
     let shape = shape(seen.database.as_ref(), of_dump(incoming, server.facts.major()));
-    let sql = statement(name, &settings.login.user, &shape);
+    let mut sql = statement(name, &settings.login.user, &shape);
+    // Where the one lies that is replaced; else where the server puts new ones.
+    let tablespace = seen.database.as_ref().and_then(|existing| existing.tablespace.as_ref());
+    if let Some(tablespace) = tablespace.filter(|it| it.is_open) {
+        sql = format!("{sql} TABLESPACE {}", ident(&tablespace.name));
+    }
     let session = server.session.at(Stage::Restore);
     let Err(error) = session.try_run(&sql) else { return Ok(()) };
     let what = format!("failed to create the database {name}{}", shape.told());

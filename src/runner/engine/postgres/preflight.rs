@@ -26,6 +26,15 @@ pub(super) fn check(
     notes.extend(check_version(settings, server, incoming)?);
     check_rights(settings, server, seen)?;
     notes.extend(extensions::check(settings, server, seen, &incoming.facts.extensions)?);
+    let tablespace = seen.database.as_ref().and_then(|existing| existing.tablespace.as_ref());
+    if let Some(tablespace) = tablespace.filter(|it| !it.is_open && !seen.is_in_place()) {
+        notes.push(format!(
+            "{} lies in the tablespace {}, on which {} lacks CREATE: the new database lies where the server puts new ones",
+            settings.database,
+            tablespace.name,
+            settings.administrator()
+        ));
+    }
     match seen.way {
         Way::Beside => {}
         Way::Instead => notes.push(format!(

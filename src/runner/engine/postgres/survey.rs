@@ -45,8 +45,18 @@ pub(super) struct Existing {
     pub(super) ctype: String,
     /// Its locale provider where it is none of the system's (`icu`, `builtin`), with the locale and rules.
     pub(super) provider: Option<Provider>,
+    /// Where it lies; `None`: in the tablespace that every server has.
+    pub(super) tablespace: Option<Tablespace>,
     /// What it holds; `None`: no object of a user.
     pub(super) holds: Option<Holds>,
+}
+
+/// A tablespace of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tablespace {
+    pub(super) name: String,
+    /// The administrator may make databases in it.
+    pub(super) is_open: bool,
 }
 
 /// A locale provider other than the system's library.
@@ -97,9 +107,12 @@ impl Seen {
 
 /// Looks at the target. Writes nothing.
 pub(super) fn look(settings: &PostgresTarget, server: &mut Server, cancel: &Cancel) -> Result<Seen> {
-    let sql = "SELECT oid, pg_catalog.pg_get_userbyid(datdba), pg_catalog.pg_has_role(datdba, 'USAGE'), \
-                      pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype, datallowconn, datistemplate \
-               FROM pg_catalog.pg_database WHERE datname = $1::pg_catalog.name";
+    let sql = "SELECT d.oid, pg_catalog.pg_get_userbyid(datdba), pg_catalog.pg_has_role(datdba, 'USAGE'), \
+                      pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype, datallowconn, datistemplate, \
+                      spcname, pg_catalog.has_tablespace_privilege(t.oid, 'CREATE') \
+               FROM pg_catalog.pg_database d \
+               LEFT JOIN pg_catalog.pg_tablespace t ON t.oid = dattablespace AND spcname <> 'pg_default' \
+               WHERE datname = $1::pg_catalog.name";
     let rows = server.session.rows("look for the target", sql, &[&settings.database])?;
     let Some(row) = rows.first() else { return Ok(Seen { database: None, way: Way::Beside }) };
     refuse_unfit(settings, row)?;
@@ -122,6 +135,9 @@ pub(super) fn look(settings: &PostgresTarget, server: &mut Server, cancel: &Canc
         collate: text(4),
         ctype: text(5),
         provider,
+        tablespace: row
+            .text(8)
+            .map(|name| Tablespace { name: name.to_owned(), is_open: row.text(9) == Some("t") }),
         holds,
     };
     let way = match (existing.holds.is_some(), can_swap, settings.is_direct) {
