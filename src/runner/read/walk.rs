@@ -29,6 +29,8 @@ pub(super) struct Known {
     pub(super) format: Option<DumpFormat>,
     /// What an earlier walk gave as [`Walked::late_contents`].
     pub(super) contents: Option<Arc<[u8]>>,
+    /// The decoded stream is the stored one, whose hash others take: see [`Walked::hashed_as`].
+    pub(super) is_stored: bool,
 }
 
 /// What a walk found.
@@ -44,6 +46,16 @@ pub(super) struct Walked {
 }
 
 impl Walked {
+    /// Takes in the hash of a stream that the walk itself did not hash.
+    pub(super) fn hashed_as(&mut self, sha256: Sha256) {
+        self.sha256 = sha256;
+        for (database, place) in &mut self.databases {
+            if *place == (0, self.bytes) {
+                database.sha256 = sha256;
+            }
+        }
+    }
+
     /// The table of contents of an archive in which it stands behind data: its rows are counted by a
     /// second walk, which is given it.
     pub(super) fn late_contents(&self) -> Option<Arc<[u8]>> {
@@ -51,17 +63,19 @@ impl Walked {
     }
 }
 
-/// Hashes what goes through it.
+/// Counts and hashes what goes through it.
 struct Hashing<R> {
     inner: R,
-    hasher: Hasher,
+    hasher: Option<Hasher>,
     bytes: u64,
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(target)?;
-        self.hasher.update(target.get(..count).unwrap_or_default());
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(target.get(..count).unwrap_or_default());
+        }
         self.bytes += count as u64;
         Ok(count)
     }
@@ -77,7 +91,8 @@ fn fault(reason: Reason, message: impl Into<String>) -> Fault {
 
 /// Reads `decoded` to its end.
 pub(super) fn walk(decoded: impl Read, known: &Known) -> Result<Walked> {
-    let mut stream = Peek::new(Hashing { inner: decoded, hasher: Hasher::default(), bytes: 0 });
+    let hasher = (!known.is_stored).then(Hasher::default);
+    let mut stream = Peek::new(Hashing { inner: decoded, hasher, bytes: 0 });
     let head = stream.peek(detect::HEAD_BYTES).map_err(read_fault)?.to_vec();
     if head.is_empty() {
         return Err(fault(Reason::Truncated, "the backup decodes to nothing"));
@@ -103,7 +118,8 @@ pub(super) fn walk(decoded: impl Read, known: &Known) -> Result<Walked> {
         return Err(not_the_stated(format));
     }
     let hashing = stream.into_inner();
-    (walked.sha256, walked.bytes) = (hashing.hasher.finish(), hashing.bytes);
+    walked.sha256 = hashing.hasher.map(Hasher::finish).unwrap_or_default();
+    walked.bytes = hashing.bytes;
     for (database, place) in &mut walked.databases {
         if place.1 == u64::MAX {
             // The whole stream is this one dump.

@@ -108,6 +108,11 @@ fn examine_age(opened: &Opened<'_>) -> Result<Examined> {
 }
 
 impl Unseal {
+    /// Whether what is decoded is what is stored, byte for byte: one hash then proves both.
+    pub(super) const fn is_identity(&self, codec: Codec) -> bool {
+        matches!((self, codec), (Self::Plain, Codec::None))
+    }
+
     /// The plain stream below the seal.
     pub(super) fn open<R: Read + Send + 'static>(
         &self,
@@ -156,13 +161,16 @@ fn reading(opened: &Opened<'_>, unseal: &Unseal, contents: Option<Arc<[u8]>>) ->
     metered.finish()?;
     let region = metered.with(Meter::region);
     opened.check(region.sha256)?;
-    let decoded = match outcome {
+    let mut decoded = match outcome {
         Err(fault) if fault.stage <= Stage::Decrypt => return Err(fault),
         outcome => {
             seal_verdict?;
             outcome?
         }
     };
+    if unseal.is_identity(decoded.codec) {
+        decoded.walked.hashed_as(region.sha256);
+    }
     Ok(Pass { region, decoded })
 }
 
@@ -178,14 +186,14 @@ fn read(
     let plain = unseal.open(stored, OnMismatch::KeyInDoubt)?;
     let sealed = Shared::new(plain, Stage::Decrypt, Reason::CorruptBackup);
     let stream: Box<dyn BufRead + Send> = threaded("decrypt", sealed.clone());
-    let outcome = decode_and_walk(opened, stream, !matches!(unseal, Unseal::Plain), known);
+    let outcome = decode_and_walk(opened, stream, unseal, known);
     Ok((sealed, outcome))
 }
 
 fn decode_and_walk(
     opened: &Opened<'_>,
     stream: Box<dyn BufRead + Send>,
-    sealed: bool,
+    unseal: &Unseal,
     known: &Known,
 ) -> Result<Decoded> {
     let mut stream = Peek::new(stream);
@@ -194,8 +202,9 @@ fn decode_and_walk(
     })?;
     let codec = choose_codec(opened, head)?;
     let window_bytes = codec.window_bytes(head);
-    let decoded = open_codec(codec, stream, opened.limits(sealed))?;
-    Ok(Decoded { codec, window_bytes, walked: walk(decoded, known)? })
+    let decoded = open_codec(codec, stream, opened.limits(!matches!(unseal, Unseal::Plain)))?;
+    let known = Known { is_stored: unseal.is_identity(codec), ..known.clone() };
+    Ok(Decoded { codec, window_bytes, walked: walk(decoded, &known)? })
 }
 
 /// The decoded stream, on a thread of its own where there is something to decode.
@@ -235,7 +244,7 @@ fn known(opened: &Opened<'_>) -> Known {
         _ => None,
     });
     let engine = opened.sidecar.as_ref().and_then(|sidecar| sidecar.engine);
-    Known { engine, name, format: opened.request.options.format, contents: None }
+    Known { engine, name, format: opened.request.options.format, contents: None, is_stored: false }
 }
 
 fn finish(opened: &Opened<'_>, pass: Pass, seal: (Unseal, Option<Encryption>)) -> Examined {

@@ -56,7 +56,8 @@ pub(super) struct Task {
 /// What a lane does next.
 pub(super) enum Work {
     Order(Order),
-    Task(Task),
+    /// A statement, and how many lanes have nothing to do beside it.
+    Task(Task, usize),
 }
 
 /// Who takes the next piece of rows.
@@ -106,6 +107,8 @@ struct Tally {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) desks: Vec<Desk>,
+    /// Lanes, at most; they are opened when they are needed.
+    pub(super) limit: usize,
     tasks: VecDeque<Task>,
     task_bytes: usize,
     /// Bytes of the rows that wait.
@@ -254,7 +257,13 @@ impl State {
         self.task_bytes = self.task_bytes.saturating_sub(task.text.len() + WAITING_BYTES);
         self.held.extend(task.holds.iter().cloned());
         (desk.working, desk.on_task) = (true, true);
-        Some(Work::Task(task))
+        Some(Work::Task(task, self.free_lanes()))
+    }
+
+    /// Lanes that have nothing to do now, nor will have by what waits.
+    fn free_lanes(&self) -> usize {
+        let busy = self.desks.iter().filter(|desk| !desk.is_idle()).count();
+        self.limit.saturating_sub(busy + self.tasks.len())
     }
 
     /// A task has run.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::board::{Board, Copy, Order, Task, Work};
+use super::indexing::Indexing;
 use super::place::{failed, shown};
 use super::session::Settings;
 use super::spread::PIECE_BYTES;
@@ -21,13 +22,17 @@ pub(super) struct Lane {
     number: usize,
     session: Session,
     settings: Settings,
+    indexing: Indexing,
+    /// Processes beside its own that the session may use now, once that was set.
+    workers: Option<usize>,
     copying: Option<Copy>,
     board: Arc<Board>,
 }
 
 impl Lane {
-    pub(super) fn new(number: usize, session: Session, board: Arc<Board>) -> Self {
-        Self { number, session, settings: Settings::default(), copying: None, board }
+    pub(super) fn new(number: usize, session: Session, indexing: Indexing, board: Arc<Board>) -> Self {
+        let settings = Settings::default();
+        Self { number, session, settings, indexing, workers: None, copying: None, board }
     }
 
     /// Works until nothing is left, or something has failed.
@@ -36,7 +41,7 @@ impl Lane {
         while let Some(work) = self.board.next(self.number) {
             let done = match work {
                 Work::Order(order) => self.obey(order),
-                Work::Task(task) => self.run(&task),
+                Work::Task(task, free) => self.run(&task, free),
             };
             if let Err(fault) = done {
                 self.board.fail(fault);
@@ -86,8 +91,12 @@ impl Lane {
         })
     }
 
-    fn run(&mut self, task: &Task) -> Result<()> {
+    fn run(&mut self, task: &Task, free: usize) -> Result<()> {
         task.settings.adopt(&mut self.session, &mut self.settings, &task.place)?;
+        if let Some((workers, sql)) = self.indexing.workers(free).filter(|it| Some(it.0) != self.workers) {
+            self.session.run("set the processes for indexes", &sql, Reason::RestoreFailed)?;
+            self.workers = Some(workers);
+        }
         let mut attempt = 1;
         // A request to stop that came before the statement would have met nothing.
         while !self.board.has_failed() {

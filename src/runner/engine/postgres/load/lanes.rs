@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::board::{Board, Choice, Copy, Desk, Order, State, Task};
+use super::indexing::Indexing;
 use super::lane::Lane;
 use super::session::{Door, is_turned_away};
 use crate::reason::Reason;
@@ -21,6 +22,7 @@ const CANCEL_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Lanes {
     door: Door,
     limit: usize,
+    indexing: Indexing,
     board: Arc<Board>,
     open: Vec<(JoinHandle<()>, Canceller)>,
     copies: u64,
@@ -28,26 +30,31 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// At most `limit` lanes, none of which is open yet.
-    pub(super) fn new(door: Door, limit: usize) -> Self {
-        Self { door, limit: limit.max(1), board: Arc::default(), open: Vec::new(), copies: 0 }
+    pub(super) fn new(door: Door, limit: usize, indexing: Indexing) -> Self {
+        let limit = limit.max(1);
+        let board = Arc::<Board>::default();
+        board.change(|state| state.limit = limit);
+        Self { door, limit, indexing, board, open: Vec::new(), copies: 0 }
     }
 
     fn open_one(&mut self) -> Result<()> {
-        let session = match self.door.open() {
+        let mut session = match self.door.open() {
             Ok(session) => session,
             Err(fault) if !self.open.is_empty() && is_turned_away(&fault) => {
                 tracing::info!(lanes = self.open.len(), "the server has no connection left for another lane");
                 self.limit = self.open.len();
+                self.board.change(|state| state.limit = self.limit);
                 return Ok(());
             }
             Err(fault) => return Err(fault),
         };
+        self.indexing.set_memory(&mut session)?;
         let canceller = session.connection.canceller();
         let number = self.board.change(|state| {
             state.desks.push(Desk::default());
             state.desks.len() - 1
         });
-        let lane = Lane::new(number, session, Arc::clone(&self.board));
+        let lane = Lane::new(number, session, self.indexing.clone(), Arc::clone(&self.board));
         let spawned = thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.work());
         let thread = spawned.map_err(|error| {
             Fault::new(Stage::Restore, Reason::InternalError, "failed to start a thread").caused_by(error)

@@ -12,6 +12,7 @@ mod archive;
 mod board;
 mod finish;
 mod gate;
+mod indexing;
 mod lane;
 mod lanes;
 mod place;

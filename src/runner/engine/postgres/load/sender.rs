@@ -6,6 +6,7 @@ use super::analyze::analyze;
 use super::board::{Copy, Task, WAITING_BYTES, check_rows};
 use super::finish::{end_settings, finish};
 use super::gate::Gate;
+use super::indexing::Indexing;
 use super::lanes::Lanes;
 use super::place::{Place, describe, failed, shown, unsafe_content};
 use super::series::Series;
@@ -65,9 +66,11 @@ impl Sender {
         let mut options = Options::new(u16::try_from(door.major).unwrap_or(u16::MAX));
         options.skip.extend([Part::Owners, Part::Grants, Part::SecurityLabels, Part::Subscriptions]);
         options.all = door.settings.all_statements;
+        let mut session = door.open()?;
+        let indexing = Indexing::ask(&mut session, door.major, load.lanes)?;
         Ok(Self {
-            series: Series::new(door.open()?, door.batch()),
-            lanes: Lanes::new(door.clone(), load.lanes),
+            series: Series::new(session, door.batch()),
+            lanes: Lanes::new(door.clone(), load.lanes, indexing),
             door,
             gate: Gate::new(options),
             settings: Settings::default(),
