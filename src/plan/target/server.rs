@@ -5,7 +5,7 @@ use crate::api::restore::spec::Strategy;
 use crate::api::restore::{Format, Target};
 use crate::api::{DatabaseConnectionSpec, DatabaseRestoreSpec};
 use crate::plan::resolve::{Resolver, secret_key};
-use crate::plan::{DatabaseMapping, EngineSettings, Login, ServerTarget, ServerTls};
+use crate::plan::{DatabaseMapping, EngineSettings, Login, ObjectParts, Roles, ServerTarget, ServerTls};
 use crate::reason::Reason;
 
 /// Port of PostgreSQL.
@@ -24,11 +24,14 @@ impl Resolver<'_> {
         spec: &DatabaseRestoreSpec,
     ) -> Option<(EngineSettings, Vec<DatabaseMapping>)> {
         self.check_postgres(spec);
+        self.check_roles(target);
         let server = self.server(name, connection, POSTGRES_PORT, POSTGRES_MAINTENANCE);
         let row = self.one_row(target)?;
         self.check_queries(spec, &row.to);
         self.check_hooks((name, connection), spec, &row.to);
-        let server = server?;
+        let mut server = server?;
+        server.roles = target.roles.clone().unwrap_or_default();
+        server.objects = target.objects.clone().unwrap_or_default();
         self.check_postgres_name(&row.to, &server.maintenance_database);
         Some((EngineSettings::Postgres(Box::new(server)), vec![row]))
     }
@@ -44,6 +47,24 @@ impl Resolver<'_> {
             let message =
                 format!("{to} is the server's own, or its maintenance database, and cannot be restored to");
             self.problem(Reason::InvalidSpec, field, message);
+        }
+    }
+
+    /// A role has one name at the server, of a length that it takes.
+    fn check_roles(&mut self, target: &Target) {
+        let map = target.roles.as_ref().map_or(&[][..], |roles| &roles.map);
+        for (index, row) in map.iter().enumerate() {
+            let field = |name: &str| format!("spec.target.roles.map[{index}].{name}");
+            if map.iter().take(index).any(|other| other.from == row.from) {
+                let message = format!("{} is in the list already", row.from);
+                self.problem(Reason::InvalidSpec, field("from"), message);
+            }
+            for (name, value) in [("from", &row.from), ("to", &row.to)] {
+                if value.len() > POSTGRES_NAME_BYTES {
+                    let message = format!("PostgreSQL takes names of up to {POSTGRES_NAME_BYTES} bytes");
+                    self.problem(Reason::InvalidSpec, field(name), message);
+                }
+            }
         }
     }
 
@@ -128,6 +149,8 @@ impl Resolver<'_> {
                 client_certificate: tls.client_certificate_secret_name,
             },
             expect_identity: connection.expect_identity.clone(),
+            roles: Roles::default(),
+            objects: ObjectParts::default(),
         })
     }
 }

@@ -3,6 +3,7 @@
 mod fidelity;
 mod formats;
 mod lanes;
+mod owners;
 mod regression;
 mod restores;
 mod switches;

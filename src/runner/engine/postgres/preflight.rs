@@ -1,9 +1,9 @@
 //! The full preflight: whether this backup fits this server, and whether the logins may do what is
 //! needed. Writes nothing.
 
-use super::extensions;
 use super::server::{PostgresTarget, Server};
 use super::survey::Seen;
+use super::{extensions, roles};
 use crate::reason::Reason;
 use crate::runner::engine::Findings;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -25,6 +25,7 @@ pub(super) fn check(
     notes.extend(check_version(settings, server, incoming)?);
     check_rights(settings, server, seen)?;
     notes.extend(extensions::check(settings, server, seen, &incoming.facts.extensions)?);
+    notes.extend(roles::check(settings, server, &incoming.facts.outside)?);
     if seen.is_in_place() {
         refuse_hooks(settings)?;
         notes.push(format!(

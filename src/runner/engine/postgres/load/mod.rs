@@ -15,6 +15,7 @@ mod gate;
 mod lane;
 mod lanes;
 mod place;
+mod roles;
 mod script;
 mod sender;
 mod series;
@@ -30,14 +31,16 @@ use self::session::Door;
 use crate::runner::engine::Context;
 use crate::runner::engine::postgres::server::PostgresTarget;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::{DatabaseEntry, DumpFormat};
+use crate::runner::inventory::{DatabaseEntry, DumpFormat, Outside};
 
 /// How a dump is loaded.
-struct LoadOptions {
+struct LoadOptions<'a> {
     /// Connections that take in rows and build indexes, at most.
     lanes: usize,
     /// Tables whose rows stay in the dump's order.
     in_order: BTreeSet<String>,
+    /// What the dump names beside its database.
+    outside: &'a Outside,
 }
 
 /// What a load has to tell.
@@ -68,7 +71,8 @@ pub(super) fn load(
     context: &Context,
 ) -> Result<Loaded> {
     let in_order = incoming.facts.in_order.iter().cloned().collect();
-    let options = LoadOptions { lanes: settings.lanes, in_order };
+    let outside = &incoming.facts.outside;
+    let options = LoadOptions { lanes: settings.lanes, in_order, outside };
     let (settings, database) = (settings.clone(), database.to_owned());
     let mut sender = Sender::open(Door { major, settings, database, context: context.clone() }, &options)?;
     let mut dump = Told { inner: dump, context };

@@ -1,0 +1,162 @@
+//! Collects in pass 1 what a dump names beside its database: roles, and tablespaces.
+//!
+//! Only names are kept, and only so many: a hint for the preflight. What it misses the server refuses.
+
+use memchr::memmem;
+
+use super::archive::entry::Entry;
+use super::archive::owner;
+use super::copy::Rows;
+use super::script::{Keep, Script, Statement};
+use super::settings::Settings;
+use super::split::Splitter;
+use super::statement::{Judged, Options, Step, judge};
+use super::subject::{Subject, subject};
+use crate::runner::fault::Result;
+use crate::runner::inventory::{Outside, RoleUse};
+
+/// Names that are listed, at most.
+const NAMES_LIMIT: usize = 4096;
+/// Memory of a statement that waits for the end of a load, beside its text, in bytes.
+pub(super) const KEPT_BYTES: usize = 200;
+/// How statements begin that may name a role or a tablespace; those with an owner are of many kinds.
+const BEGINNINGS: [&[u8]; 8] = [
+    b"ALTER DEFAULT PRIVILEGES ",
+    b"GRANT ",
+    b"REVOKE ",
+    b"CREATE POLICY ",
+    b"CREATE USER MAPPING ",
+    b"SET SESSION AUTHORIZATION ",
+    b"SET default_tablespace ",
+    b"ALTER LARGE OBJECT ",
+];
+const OWNER: &[u8] = b" OWNER TO ";
+/// Entries of an archive whose statements name roles.
+const ENTRIES: [&[u8]; 4] = [b"ACL", b"DEFAULT ACL", b"POLICY", b"USER MAPPING"];
+
+/// Notes what a statement names, which may be cut.
+pub(super) fn note(outside: &mut Outside, text: &[u8], cut: bool) {
+    if text.starts_with(b"SET ")
+        && let Subject::Set(name, value) = subject(text)
+        && name == b"client_encoding"
+    {
+        outside.encoding = value;
+    }
+    let gives = text.starts_with(b"ALTER ") && memmem::find(text, OWNER).is_some();
+    if !gives && !BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
+        return;
+    }
+    let options = Options { skip: std::collections::BTreeSet::new(), ..Options::new(u16::MAX) };
+    match judge(text, &options) {
+        Judged::Send(step) => take(outside, &step, text.len()),
+        Judged::Skip { .. } => outside.acts_as_owners |= text.starts_with(b"SET SESSION AUTHORIZATION "),
+        Judged::Unsafe(_) => outside.is_cut |= cut,
+        Judged::Database(_) | Judged::Empty => {}
+    }
+}
+
+fn take(outside: &mut Outside, step: &Step, bytes: usize) {
+    let used = match step {
+        // It is the server's own, which keeps its owner where the login may not change that.
+        Step::Owner { .. } if step.is_owner_of_public() => return,
+        Step::Owner { .. } => RoleUse::Owner,
+        Step::Grant { .. } => RoleUse::Grantee,
+        Step::DefaultPrivileges { makers, roles } => {
+            outside.kept_bytes += (bytes + KEPT_BYTES) as u64;
+            makers.iter().for_each(|role| add_role(outside, &role.name, RoleUse::Maker));
+            let named = roles.iter().filter(|role| role.is_name());
+            named.for_each(|role| add_role(outside, &role.name, RoleUse::Grantee));
+            return;
+        }
+        Step::Grantor { .. } => RoleUse::Grantor,
+        Step::Policy { .. } => RoleUse::Policy,
+        Step::UserMapping { .. } => RoleUse::UserMapping,
+        Step::Setting { name: "default_tablespace", values } => {
+            values.iter().for_each(|name| add_tablespace(outside, name));
+            return;
+        }
+        _ => return,
+    };
+    if !matches!(used, RoleUse::Policy | RoleUse::UserMapping) {
+        outside.kept_bytes += (bytes + KEPT_BYTES) as u64;
+    }
+    for role in step.roles() {
+        add_role(outside, &role.name, used);
+    }
+}
+
+fn add_role(outside: &mut Outside, name: &[u8], used: RoleUse) {
+    let role = (name.to_vec(), used);
+    if outside.roles.len() < NAMES_LIMIT {
+        outside.roles.insert(role);
+    } else {
+        outside.is_cut |= !outside.roles.contains(&role);
+    }
+}
+
+fn add_tablespace(outside: &mut Outside, name: &[u8]) {
+    if name.is_empty() || outside.tablespaces.contains(name) {
+        return;
+    }
+    if outside.tablespaces.len() < NAMES_LIMIT {
+        outside.tablespaces.insert(name.to_vec());
+    } else {
+        outside.is_cut = true;
+    }
+}
+
+/// Adds what another database of the same dump names.
+pub(super) fn add(outside: &mut Outside, other: &Outside) {
+    other.roles.iter().for_each(|(name, used)| add_role(outside, name, *used));
+    other.tablespaces.iter().for_each(|name| add_tablespace(outside, name));
+    outside.kept_bytes += other.kept_bytes;
+    outside.is_cut |= other.is_cut;
+    outside.acts_as_owners |= other.acts_as_owners;
+    if outside.encoding.is_empty() {
+        outside.encoding.clone_from(&other.encoding);
+    }
+}
+
+/// Notes what the entries of an archive name.
+pub(super) fn note_entries(outside: &mut Outside, entries: &[Entry], settings: Settings) -> Result<()> {
+    for entry in entries {
+        for object in owner::owned(entry).into_iter().filter(|_| !owner::is_public(entry)) {
+            add_role(outside, &entry.owner, RoleUse::Owner);
+            outside.kept_bytes += (object.len() + entry.owner.len() + KEPT_BYTES) as u64;
+        }
+        add_tablespace(outside, &entry.tablespace);
+    }
+    let speaking = |entry: &&Entry| entry.desc == b"ENCODING" || ENTRIES.contains(&entry.desc.as_slice());
+    for entry in entries.iter().filter(speaking) {
+        let mut splitter = Splitter::new(Keep::Head).with_settings(settings);
+        splitter.feed(&entry.defn, &mut Notes(outside))?;
+        splitter.finish(&mut Notes(outside))?;
+    }
+    Ok(())
+}
+
+/// Notes what the statements of an entry name.
+struct Notes<'a>(&'a mut Outside);
+
+impl Script for Notes<'_> {
+    fn statement(&mut self, statement: Statement<'_>) -> Result<()> {
+        note(self.0, statement.text, statement.cut);
+        Ok(())
+    }
+
+    fn copy_begin(&mut self, _: Statement<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn copy_rows(&mut self, _: Rows<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn copy_end(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn connect(&mut self, _: &[u8], _: u64) -> Result<()> {
+        Ok(())
+    }
+}
