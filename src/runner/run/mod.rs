@@ -162,7 +162,7 @@ impl<'a, 'p> Run<'a, 'p> {
         let (index, entry) = self.choose_database(&examined)?;
         let entry = &entry;
         self.step(Stage::Preflight, "Preflight", |run| {
-            memory::check(&examined, entry)?;
+            memory::check(&examined, entry, run.plan)?;
             run.preflight(entry)
         })?;
         if self.plan.mode == Mode::Plan {

@@ -3,6 +3,7 @@
 mod fidelity;
 mod formats;
 mod lanes;
+mod optional;
 mod owners;
 mod regression;
 mod restores;

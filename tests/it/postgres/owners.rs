@@ -309,3 +309,79 @@ fn a_member_without_the_right_to_become_the_owner_is_refused() {
     let fault = refused(with(server, &login, &fresh("closed_target"), everything()), &backup);
     assert_eq!(fault.reason, Reason::PermissionDenied, "{}", fault.message);
 }
+
+#[test]
+fn rights_alone_are_granted_on_what_belongs_to_the_login() {
+    let server = postgres(15);
+    let cast = Cast::new(server, "rights");
+    let source = source(server, &cast);
+    for form in ["plain", "custom"] {
+        let backup = Backup::new(server.dump(15, &source, &[&format!("--format={form}")]));
+        let target = fresh(&format!("rights_{form}"));
+        let mut parts = everything();
+        parts.left_out.insert(Part::Owners);
+        let done = restore(with(server, SUPERUSER, &target, parts), &backup)
+            .unwrap_or_else(|fault| panic!("{form}: {}", fault.full_message()));
+        let told = done.verified.checks.join("\n");
+        let expected = format!("everything belongs to {SUPERUSER}; owners in the backup are left out");
+        assert!(told.contains(&expected), "{told}");
+        let sql = "select distinct pg_get_userbyid(relowner) from pg_class where oid >= 16384";
+        assert_eq!(server.sql(&target, sql), SUPERUSER, "{form}");
+        let Cast { other, reader, odd, .. } = &cast;
+        for (role, right) in [(other, "select with grant option"), (odd, "select"), (reader, "update(cost)")]
+        {
+            let role = role.replace('\'', "''");
+            let sql = match right.strip_suffix("(cost)") {
+                Some(right) => format!("has_column_privilege('{role}', 'shop.item', 'cost', '{right}')"),
+                None => format!("has_table_privilege('{role}', 'shop.item', '{right}')"),
+            };
+            assert_eq!(server.sql(&target, &format!("select {sql}")), "t", "{form} {role} {right}");
+        }
+        let secret = format!("select has_function_privilege('{PLAIN}', 'shop.secret(int)', 'execute')");
+        assert_eq!(server.sql(&target, &secret), "f", "{form}");
+    }
+}
+
+#[test]
+fn owners_of_a_dump_that_acts_as_them_are_refused_and_can_be_left_out() {
+    let server = postgres(15);
+    let own = fresh("acting");
+    let source = server.database();
+    server.sql(
+        &source,
+        &format!(
+            "create role {own}; create schema s authorization {own}; set role {own}; create table s.t (a int)"
+        ),
+    );
+    let backup = Backup::new(server.dump(15, &source, &["--use-set-session-authorization"]));
+    let target = fresh("acted");
+    let fault = refused(with(server, SUPERUSER, &target, everything()), &backup);
+    assert_eq!(fault.reason, Reason::NotSupported);
+    assert!(fault.message.contains("--use-set-session-authorization"), "{}", fault.message);
+    restore(settings(server, SUPERUSER, &target), &backup).unwrap();
+    let sql = "select pg_get_userbyid(relowner) from pg_class where relname = 't'";
+    assert_eq!(server.sql(&target, sql), SUPERUSER);
+}
+
+#[test]
+fn a_role_with_letters_of_another_encoding_is_found() {
+    let server = postgres(15);
+    let own = format!("m\u{fc}ller_{}", std::process::id());
+    let source = server.database();
+    server.sql(
+        &source,
+        &format!("create role \"{own}\"; create table t (a int); alter table t owner to \"{own}\""),
+    );
+    for form in ["plain", "custom"] {
+        let backup =
+            Backup::new(server.dump(15, &source, &["--encoding=LATIN1", &format!("--format={form}")]));
+        let target = fresh(&format!("latin_{form}"));
+        restore(with(server, SUPERUSER, &target, everything()), &backup)
+            .unwrap_or_else(|fault| panic!("{form}: {}", fault.full_message()));
+        let sql = "select pg_get_userbyid(relowner) from pg_class where relname = 't'";
+        assert_eq!(server.sql(&target, sql), own, "{form}");
+        let map = BTreeMap::from([(own.clone().into_bytes(), b"plain".to_vec())]);
+        let fault = refused(with(server, SUPERUSER, &target, Parts { map, ..everything() }), &backup);
+        assert_eq!(fault.reason, Reason::UnsupportedEncoding, "{form}: {}", fault.message);
+    }
+}

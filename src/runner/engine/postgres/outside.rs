@@ -10,7 +10,7 @@ use super::copy::Rows;
 use super::script::{Keep, Script, Statement};
 use super::settings::Settings;
 use super::split::Splitter;
-use super::statement::{Judged, Options, Step, judge};
+use super::statement::{Judged, Object, Options, Step, judge};
 use super::subject::{Subject, subject};
 use crate::runner::fault::Result;
 use crate::runner::inventory::{Outside, RoleUse};
@@ -49,7 +49,10 @@ pub(super) fn note(outside: &mut Outside, text: &[u8], cut: bool) {
     let options = Options { skip: std::collections::BTreeSet::new(), ..Options::new(u16::MAX) };
     match judge(text, &options) {
         Judged::Send(step) => take(outside, &step, text.len()),
-        Judged::Skip { .. } => outside.acts_as_owners |= text.starts_with(b"SET SESSION AUTHORIZATION "),
+        Judged::Skip { .. } => {
+            outside.acts_as_owners |= text.starts_with(b"SET SESSION AUTHORIZATION ");
+            outside.is_cut |= cut;
+        }
         Judged::Unsafe(_) => outside.is_cut |= cut,
         Judged::Database(_) | Judged::Empty => {}
     }
@@ -59,6 +62,8 @@ fn take(outside: &mut Outside, step: &Step, bytes: usize) {
     let used = match step {
         // It is the server's own, which keeps its owner where the login may not change that.
         Step::Owner { .. } if step.is_owner_of_public() => return,
+        // Subscriptions are never restored.
+        Step::Owner { object: Object::Subscription, .. } => return,
         Step::Owner { .. } => RoleUse::Owner,
         Step::Grant { .. } => RoleUse::Grantee,
         Step::DefaultPrivileges { makers, roles } => {
@@ -158,5 +163,73 @@ impl Script for Notes<'_> {
 
     fn connect(&mut self, _: &[u8], _: u64) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(text: &str, cut: bool) -> Outside {
+        let mut outside = Outside::default();
+        note(&mut outside, text.as_bytes(), cut);
+        outside
+    }
+
+    #[test]
+    fn what_a_statement_names_beside_its_database_is_noted() {
+        use RoleUse::{Grantee, Grantor, Maker, Owner, Policy, UserMapping};
+        for (text, expected) in [
+            ("ALTER TABLE s.t OWNER TO a;", vec![("a", Owner)]),
+            ("ALTER SCHEMA s OWNER TO \"A b\";", vec![("A b", Owner)]),
+            ("ALTER SCHEMA public OWNER TO postgres;", vec![]),
+            ("ALTER DATABASE d OWNER TO a;", vec![]),
+            ("ALTER SUBSCRIPTION s OWNER TO a;", vec![]),
+            ("GRANT SELECT ON TABLE s.t TO a WITH GRANT OPTION;", vec![("a", Grantee)]),
+            ("REVOKE ALL ON FUNCTION s.f() FROM PUBLIC;", vec![]),
+            ("GRANT a TO b GRANTED BY c;", vec![]),
+            ("SET SESSION AUTHORIZATION a;", vec![("a", Grantor)]),
+            (
+                "ALTER DEFAULT PRIVILEGES FOR ROLE a IN SCHEMA s GRANT SELECT ON TABLES TO b;",
+                vec![("a", Maker), ("b", Grantee)],
+            ),
+            ("CREATE POLICY p ON s.t FOR SELECT TO a, b USING (true);", vec![("a", Policy), ("b", Policy)]),
+            ("CREATE POLICY p ON s.t USING (true);", vec![]),
+            ("CREATE USER MAPPING FOR a SERVER s;", vec![("a", UserMapping)]),
+            ("CREATE USER MAPPING FOR public SERVER s;", vec![]),
+            ("INSERT INTO t VALUES ('ALTER TABLE t OWNER TO a');", vec![]),
+        ] {
+            let roles = expected.iter().map(|(name, used)| (name.as_bytes().to_vec(), *used)).collect();
+            assert_eq!(noted(text, false).roles, roles, "{text}");
+        }
+        let spaces = |text: &str| noted(text, false).tablespaces.into_iter().collect::<Vec<_>>();
+        assert_eq!(spaces("SET default_tablespace = \"Fast disk\";"), [b"Fast disk".to_vec()]);
+        assert_eq!(spaces("SET default_tablespace = '';"), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn a_dump_that_acts_as_owners_is_told_from_one_that_grants_as_others() {
+        for (text, expected) in [
+            ("SET SESSION AUTHORIZATION 'a';", true),
+            ("SET SESSION AUTHORIZATION DEFAULT;", true),
+            ("SET SESSION AUTHORIZATION a;", false),
+            ("RESET SESSION AUTHORIZATION;", false),
+        ] {
+            assert_eq!(noted(text, false).acts_as_owners, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_limited_and_a_cut_statement_is_no_silent_loss() {
+        let mut outside = Outside::default();
+        for number in 0..NAMES_LIMIT {
+            note(&mut outside, format!("ALTER TABLE t OWNER TO r{number};").as_bytes(), false);
+        }
+        assert!(!outside.is_cut && outside.kept_bytes > (NAMES_LIMIT * KEPT_BYTES) as u64);
+        note(&mut outside, b"ALTER TABLE t OWNER TO r7;", false);
+        assert!(!outside.is_cut, "it is known");
+        note(&mut outside, b"ALTER TABLE t OWNER TO more;", false);
+        assert!(outside.is_cut && outside.roles.len() == NAMES_LIMIT);
+        assert!(noted("GRANT SELECT(a,b,c", true).is_cut);
     }
 }
