@@ -7,6 +7,7 @@ use reinstate::reason::Reason;
 use reinstate::runner::engine::postgres::statement::Part;
 use reinstate::runner::engine::postgres::{Parts, PostgresTarget};
 
+use super::fidelity;
 use super::restores::{Backup, databases, difference, fresh, refused, restore, settings};
 use crate::parts::postgres::{CREATOR, PASSWORD, PLAIN, Postgres, SUPERUSER, postgres};
 
@@ -132,6 +133,26 @@ fn owners_and_rights_arrive_as_they_were() {
 }
 
 #[test]
+fn a_database_of_everything_keeps_its_owners_and_rights() {
+    for major in [15, 18] {
+        let server = postgres(major);
+        let source = fidelity::source(server, true);
+        let expected = server.canonical(&source);
+        assert!(
+            expected.contains(&format!("OWNER TO {CREATOR};")) && expected.contains("OWNER TO postgres;")
+        );
+        for form in ["plain", "custom"] {
+            let backup = Backup::new(server.dump(major, &source, &[&format!("--format={form}")]));
+            let target = fresh(&format!("all_owned_{major}_{form}"));
+            restore(with(server, SUPERUSER, &target, everything()), &backup)
+                .unwrap_or_else(|fault| panic!("{major} {form}: {}", fault.full_message()));
+            let found = server.canonical(&target);
+            assert!(found == expected, "{major} {form}\n{}", difference(&expected, &found));
+        }
+    }
+}
+
+#[test]
 fn roles_have_the_names_that_the_map_gives_them() {
     let server = postgres(16);
     let (cast, there) = (Cast::new(server, "mapped"), Cast::new(server, "there"));
@@ -242,11 +263,13 @@ fn what_names_a_missing_role_is_left_out_where_that_is_wanted() {
 fn a_login_gives_away_to_roles_that_it_is_a_member_of_and_to_no_others() {
     for major in [12, 15, 18] {
         let server = postgres(major);
-        let (own, login) = (fresh(&format!("team{major}")), fresh(&format!("member{major}")));
+        let name = |part: &str| fresh(&format!("{part}{major}"));
+        let (own, second, login) = (name("team"), name("team_2"), name("member"));
         server.sql(
             "postgres",
             &format!(
-                "create role {own}; create role {login} login createdb password '{PASSWORD}'; grant {own} to {login}"
+                "create role {own}; create role {second}; create role {login} login createdb password '{PASSWORD}';
+                 grant {own}, {second} to {login}"
             ),
         );
         let source = server.database();
@@ -257,7 +280,9 @@ fn a_login_gives_away_to_roles_that_it_is_a_member_of_and_to_no_others() {
                  create table s.t (a int primary key, b int references s.t);
                  insert into s.t select g, g from generate_series(1, 100) g; create index on s.t ((a + 1));
                  create materialized view s.m as select count(*) from s.t; grant select on s.t to {PLAIN};
-                 revoke all on s.m from {own}; alter table s.t enable row level security"
+                 revoke all on s.m from {own}; alter table s.t enable row level security;
+                 grant usage, create on schema s to {second}; grant select on s.t to {second} with grant option;
+                 set role {second}; create table s.u (a int); grant select on s.t to {CREATOR}"
             ),
         );
         let client = if major == 12 { 15 } else { major };
@@ -277,10 +302,13 @@ fn a_login_gives_away_to_roles_that_it_is_a_member_of_and_to_no_others() {
                 "{CREATOR} may not become roles that own objects or grant rights in the backup: {own} (owner"
             );
             assert!(fault.message.starts_with(&expected), "{}", fault.message);
+            let second_one = format!("{second} (owner, grants rights, ");
+            assert!(fault.message.contains(&second_one), "{}", fault.message);
             assert!(databases(server, &target).is_empty(), "nothing was made");
 
-            // The same login, once the owner is mapped to it.
-            let map = BTreeMap::from([(own.clone().into_bytes(), CREATOR.as_bytes().to_vec())]);
+            // The same login, once the owners are mapped to it.
+            let to_login = |role: &String| (role.clone().into_bytes(), CREATOR.as_bytes().to_vec());
+            let map = BTreeMap::from([&own, &second].map(to_login));
             restore(with(server, CREATOR, &target, Parts { map, ..everything() }), &backup)
                 .unwrap_or_else(|fault| panic!("{major} {form}: {}", fault.full_message()));
             let owner = "select distinct pg_get_userbyid(relowner) from pg_class join pg_namespace n on \

@@ -68,16 +68,20 @@ fn take(outside: &mut Outside, step: &Step, bytes: usize) {
         Step::Grant { .. } => RoleUse::Grantee,
         Step::DefaultPrivileges { makers, roles } => {
             outside.kept_bytes += (bytes + KEPT_BYTES) as u64;
-            makers.iter().for_each(|role| add_role(outside, &role.name, RoleUse::Maker));
-            let named = roles.iter().filter(|role| role.is_name());
-            named.for_each(|role| add_role(outside, &role.name, RoleUse::Grantee));
+            let makers = makers.iter().map(|role| (role, RoleUse::Maker));
+            let all = makers.chain(roles.iter().map(|role| (role, RoleUse::Grantee)));
+            for (role, used) in all.filter(|(role, _)| role.is_name()) {
+                add_role(outside, &role.name, used);
+            }
             return;
         }
         Step::Grantor { .. } => RoleUse::Grantor,
         Step::Policy { .. } => RoleUse::Policy,
         Step::UserMapping { .. } => RoleUse::UserMapping,
         Step::Setting { name: "default_tablespace", values } => {
-            values.iter().for_each(|name| add_tablespace(outside, name));
+            for name in values {
+                add_tablespace(outside, name);
+            }
             return;
         }
         _ => return,
@@ -112,8 +116,12 @@ fn add_tablespace(outside: &mut Outside, name: &[u8]) {
 
 /// Adds what another database of the same dump names.
 pub(super) fn add(outside: &mut Outside, other: &Outside) {
-    other.roles.iter().for_each(|(name, used)| add_role(outside, name, *used));
-    other.tablespaces.iter().for_each(|name| add_tablespace(outside, name));
+    for (name, used) in &other.roles {
+        add_role(outside, name, *used);
+    }
+    for name in &other.tablespaces {
+        add_tablespace(outside, name);
+    }
     outside.kept_bytes += other.kept_bytes;
     outside.is_cut |= other.is_cut;
     outside.acts_as_owners |= other.acts_as_owners;

@@ -13,7 +13,7 @@ use crate::runner::inventory::{Outside, RoleUse};
 
 /// Names that a message shows.
 const SHOWN: usize = 10;
-/// Memory for owners and rights, which a load keeps until all else is done, in bytes: of some 300,000
+/// Memory for owners and rights, which a load keeps until all else is done, in bytes: of some 250,000
 /// objects.
 pub(super) const KEPT_LIMIT_BYTES: usize = 64 << 20;
 /// The first release series that tells the right to become a role from the membership.

@@ -59,9 +59,9 @@ pub fn with_names(text: &[u8], roles: &[(&Role, &[u8])]) -> Vec<u8> {
 
 /// The statement with these names in the place of a list of roles.
 pub fn with_list(text: &[u8], list: &[Role], names: &[&[u8]]) -> Vec<u8> {
-    let (Some(first), Some(last)) = (list.first(), list.last()) else { return text.to_vec() };
-    let begin = text.len().saturating_sub(first.from_end);
-    let end = text.len().saturating_sub(last.from_end) + last.bytes;
+    let (Some(from), Some(to)) = (list.first(), list.last()) else { return text.to_vec() };
+    let begin = text.len().saturating_sub(from.from_end);
+    let end = text.len().saturating_sub(to.from_end) + to.bytes;
     let names: Vec<Vec<u8>> = names.iter().map(|name| quote_ident(name)).collect();
     [text.get(..begin).unwrap_or_default(), &names.join(&b", "[..]), text.get(end..).unwrap_or_default()]
         .concat()

@@ -157,14 +157,25 @@ fn brief_step(step: &Step) -> String {
         }
         Step::Trigger { table } => format!("trigger of {table}"),
         Step::Rule { table } => format!("rule of {table}"),
-        Step::Policy { table, roles } => format!("policy of {table} for [{}]", roles_of(roles)),
         Step::Refresh { view } => format!("refresh {view}"),
-        Step::UserMapping { role, server } => {
-            format!("mapping of {} at {}", shown(&role.name), shown(server))
-        }
         Step::Subscription { name } => format!("subscription {}", shown(name)),
         Step::Comment { object } => format!("comment on {object:?}"),
         Step::SecurityLabel { object } => format!("label on {object:?}"),
+        Step::Policy { .. }
+        | Step::UserMapping { .. }
+        | Step::Owner { .. }
+        | Step::Grant { .. }
+        | Step::DefaultPrivileges { .. }
+        | Step::Grantor { .. } => brief_roles(step),
+    }
+}
+
+fn brief_roles(step: &Step) -> String {
+    match step {
+        Step::Policy { table, roles } => format!("policy of {table} for [{}]", roles_of(roles)),
+        Step::UserMapping { role, server } => {
+            format!("mapping of {} at {}", shown(&role.name), shown(server))
+        }
         Step::Owner { object, name, role } => {
             format!("owner of {} is {}", named(*object, name.as_ref()), shown(&role.name))
         }
@@ -175,6 +186,7 @@ fn brief_step(step: &Step) -> String {
         }
         Step::Grantor { role: Some(role) } => format!("grantor {}", shown(&role.name)),
         Step::Grantor { role: None } => "grantor is the owner".to_owned(),
+        other => panic!("{other:?} names no roles"),
     }
 }
 
