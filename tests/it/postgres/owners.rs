@@ -413,3 +413,37 @@ fn a_role_with_letters_of_another_encoding_is_found() {
         assert_eq!(fault.reason, Reason::UnsupportedEncoding, "{form}: {}", fault.message);
     }
 }
+
+#[test]
+fn names_without_a_schema_mean_what_they_meant_in_their_place() {
+    let server = postgres(15);
+    let (one, two) = (fresh("path_one"), fresh("path_two"));
+    server.sql("postgres", &format!("create role {one}; create role {two}"));
+    // As clients before 10.3 write.
+    let part = |schema: &str, role: &str| {
+        format!(
+            "CREATE SCHEMA {schema};\nSET search_path = {schema}, pg_catalog;\nCREATE TABLE t (a int);\n\
+             ALTER TABLE t OWNER TO {role};\nGRANT SELECT ON TABLE t TO {PLAIN};\n"
+        )
+    };
+    let backup = Backup::script(&(part("a", &one) + &part("b", &two)));
+    let target = fresh("paths");
+    restore(with(server, SUPERUSER, &target, everything()), &backup)
+        .unwrap_or_else(|fault| panic!("{}", fault.full_message()));
+    let sql = "select relnamespace::regnamespace || ' ' || pg_get_userbyid(relowner) || ' ' || \
+               has_table_privilege('plain', oid, 'select') from pg_class where relname = 't' order by 1";
+    assert_eq!(server.sql(&target, sql), format!("a {one} true\nb {two} true"));
+}
+
+#[test]
+fn more_owners_than_are_kept_are_refused_unless_they_are_left_out() {
+    let server = postgres(15);
+    let mut backup = Backup::script("CREATE TABLE public.t (a int);\nALTER TABLE public.t OWNER TO plain;\n");
+    assert!((200..400).contains(&backup.entry.facts.outside.kept_bytes), "{:?}", backup.entry.facts.outside);
+    backup.entry.facts.outside.kept_bytes = (64 << 20) + 1;
+    let target = fresh("kept");
+    let fault = refused(with(server, SUPERUSER, &target, everything()), &backup);
+    assert_eq!(fault.reason, Reason::LimitExceeded, "{}", fault.message);
+    assert!(databases(server, &target).is_empty(), "nothing was made");
+    restore(settings(server, SUPERUSER, &target), &backup).unwrap();
+}

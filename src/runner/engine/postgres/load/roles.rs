@@ -26,6 +26,10 @@ pub(super) const ABSENT: &str = "it names a role that the server does not have";
 /// `undefined_object`, as of a role.
 const NO_OBJECT: &str = "42704";
 
+/// Statements that are sent before their answers are waited for. Whoever gives a table away locks its indexes
+/// and sequences too, and a server has room for 64 locks for each session that it allows.
+const BATCH: usize = 32;
+
 /// A statement for the end of the load.
 pub(super) struct Kept {
     pub(super) text: Vec<u8>,
@@ -157,8 +161,11 @@ pub(super) fn send_kept(
     (settings, cancel): (&Settings, &Cancel),
 ) -> Result<()> {
     let (mut settings, mut acting) = (settings.clone(), None);
-    for kept in kept {
+    for (number, kept) in kept.enumerate() {
         cancel.check(Stage::Restore)?;
+        if number % BATCH == 0 {
+            series.settle()?;
+        }
         if !kept.settings.is(&settings) {
             series.settle()?;
             kept.settings.adopt(&mut series.session, &mut settings, &kept.place)?;
