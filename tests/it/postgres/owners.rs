@@ -280,7 +280,8 @@ fn a_login_gives_away_to_roles_that_it_is_a_member_of_and_to_no_others() {
                  create table s.t (a int primary key, b int references s.t);
                  insert into s.t select g, g from generate_series(1, 100) g; create index on s.t ((a + 1));
                  create materialized view s.m as select count(*) from s.t; grant select on s.t to {PLAIN};
-                 revoke all on s.m from {own}; alter table s.t enable row level security;
+                 create table s.closed (a int); insert into s.closed values (1), (2);
+                 revoke all on s.m, s.closed from {own}; alter table s.t enable row level security;
                  grant usage, create on schema s to {second}; grant select on s.t to {second} with grant option;
                  set role {second}; create table s.u (a int); grant select on s.t to {CREATOR}"
             ),
@@ -290,8 +291,11 @@ fn a_login_gives_away_to_roles_that_it_is_a_member_of_and_to_no_others() {
         for form in ["plain", "custom"] {
             let backup = Backup::new(server.dump(client, &source, &[&format!("--format={form}")]));
             let target = fresh(&format!("member_{major}_{form}"));
-            restore(with(server, &login, &target, everything()), &backup)
+            let done = restore(with(server, &login, &target, everything()), &backup)
                 .unwrap_or_else(|fault| panic!("{major} {form}: {}", fault.full_message()));
+            let told = done.verified.checks.join("\n");
+            assert!(told.contains("rows of 1 table taken from the load"), "{told}");
+            assert!(done.verified.tables.iter().any(|table| table.name == "s.closed" && table.rows == 2));
             let found = server.canonical(&target);
             assert!(found == expected, "{major} {form}\n{}", difference(&expected, &found));
 
@@ -446,4 +450,16 @@ fn more_owners_than_are_kept_are_refused_unless_they_are_left_out() {
     assert_eq!(fault.reason, Reason::LimitExceeded, "{}", fault.message);
     assert!(databases(server, &target).is_empty(), "nothing was made");
     restore(settings(server, SUPERUSER, &target), &backup).unwrap();
+}
+
+#[test]
+fn a_table_without_rows_that_cannot_be_counted_is_not_missing() {
+    let server = postgres(15);
+    let backup = Backup::script(
+        "CREATE TABLE public.t (a int);\nALTER TABLE ONLY public.t FORCE ROW LEVEL SECURITY;\n\
+         ALTER TABLE public.t ENABLE ROW LEVEL SECURITY;\n",
+    );
+    let done = restore(settings(server, CREATOR, &fresh("hidden")), &backup)
+        .unwrap_or_else(|fault| panic!("{}", fault.full_message()));
+    assert!(done.verified.tables.iter().any(|table| table.name == "public.t" && table.rows == 0));
 }
