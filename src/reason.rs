@@ -205,6 +205,12 @@ reasons! {
     ExtensionNotAvailable, Target, false,
         "The backup needs an extension that the server does not have, or that the login may not create.",
         "Install the extension at the server. One that only a superuser may create can be created beforehand in an empty database, for a login without CREATEDB to load into.";
+    RoleMissing, Target, false,
+        "The backup names a role that the server does not have.",
+        "Create the role, map it to one that is there (`target.roles.map`), or leave out what names it (`target.roles.missing: Skip`; `owners: Login` and `privileges: Skip` leave out all owners and rights).";
+    TablespaceMissing, Target, false,
+        "The backup names a tablespace that the server does not have, or that the login may not use.",
+        "Create it or grant CREATE on it, or set `target.objects.tablespaces: Skip`: then everything lies in the database's own.";
     PoolerNotSupported, Target, false,
         "A connection pooler answers in the server's place, and locks would not hold behind it.",
         "Name the server's own host and port in the connection.";

@@ -14,6 +14,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use crate::api::connection::{ReplaceBy, TlsMode};
+pub use crate::api::restore::parts::{
+    Kept, MissingRoles, ObjectParts, Owners, Privileges, RoleMapping, Roles,
+};
 pub use crate::api::restore::spec::{Rows, Sessions, Statements, Statistics, Strategy, Switch, VersionGuard};
 pub use crate::api::restore::{Compression, Format, Mode, OverwritePolicy};
 pub use crate::api::{Duration, Engine};

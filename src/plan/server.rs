@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{SecretKey, TlsMode};
+use super::{ObjectParts, Roles, SecretKey, TlsMode};
 
 /// A database server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,12 @@ pub struct ServerTarget {
     pub tls: ServerTls,
     /// The identity that the server must have.
     pub expect_identity: Option<String>,
+    /// Who owns what is restored, and who may use it.
+    #[serde(default)]
+    pub roles: Roles,
+    /// Which kinds of objects are restored.
+    #[serde(default)]
+    pub objects: ObjectParts,
 }
 
 /// Databases that every PostgreSQL server has.

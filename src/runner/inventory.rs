@@ -1,5 +1,6 @@
 //! What pass 1 learned of a backup: proven facts only, the input of preflight, load and verify.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,42 @@ pub struct DatabaseTables {
     pub create_statement: Option<Vec<u8>>,
     /// Extensions that it needs.
     pub extensions: Vec<String>,
+    /// What it names beside itself.
+    pub outside: Outside,
+}
+
+/// What a dump names that is beside its database and not in it: roles and tablespaces of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outside {
+    /// Roles, in the encoding of the dump, with what each is named for.
+    pub roles: BTreeSet<(Vec<u8>, RoleUse)>,
+    /// Tablespaces.
+    pub tablespaces: BTreeSet<Vec<u8>>,
+    /// Name of the encoding of the dump; empty where it states none.
+    pub encoding: Vec<u8>,
+    /// Memory that a load needs to keep all owners and rights for its end, in bytes.
+    pub kept_bytes: u64,
+    /// There are more names than are listed here.
+    pub is_cut: bool,
+    /// It makes objects as their owners, instead of giving them away later.
+    pub acts_as_owners: bool,
+}
+
+/// What a role is named for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RoleUse {
+    /// It owns something.
+    Owner,
+    /// It has granted rights that it was granted.
+    Grantor,
+    /// What it will make has other rights than usual.
+    Maker,
+    /// It has rights.
+    Grantee,
+    /// A row security policy is for it.
+    Policy,
+    /// It logs in at a foreign server.
+    UserMapping,
 }
 
 /// What an engine's reader learned of one dump while pass 1 went through it.
@@ -82,6 +119,8 @@ pub struct DumpFacts {
     pub create_statement: Option<Vec<u8>>,
     /// Extensions of the server that it needs.
     pub extensions: Vec<String>,
+    /// What it names beside its database.
+    pub outside: Outside,
     /// Tables whose rows are of use in the order of the dump alone.
     pub in_order: Vec<String>,
     /// Bytes per page, where the format is a database file of pages.
@@ -123,6 +162,7 @@ impl DatabaseEntry {
             tables: Some(found.tables.clone()),
             create_statement: found.create_statement.clone(),
             extensions: found.extensions.clone(),
+            outside: found.outside.clone(),
             databases: vec![found],
             ..self.facts.clone()
         };

@@ -8,7 +8,7 @@ use reinstate::plan::{Mode, RestorePlan, Storage, refuse_locally, resolve};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::parts::postgres::postgres;
+use crate::parts::postgres::{Postgres, postgres};
 use crate::support::fixtures;
 
 /// A SQLite backup of the fixtures that is neither packed nor sealed.
@@ -172,14 +172,19 @@ fn seal(recipient: &dyn age::Recipient, plain: &[u8]) -> Vec<u8> {
     sealed
 }
 
+/// The example with a server, for this one.
+fn example_at(server: &Postgres) -> String {
+    let ca: String = String::from_utf8(server.ca.clone().unwrap()).unwrap();
+    let ca = ca.trim_end().lines().map(|line| format!("\n    {line}")).collect::<String>();
+    example("postgres.yaml")
+        .replace("port: 5432", &format!("port: {}", server.port))
+        .replace("ca.crt: the PEM of your CA", &format!("ca.crt: |{ca}"))
+}
+
 #[test]
 fn the_example_with_a_server_restores_there_asks_and_keeps_the_old() {
     let server = postgres(15);
-    let ca: String = String::from_utf8(server.ca.clone().unwrap()).unwrap();
-    let ca = ca.trim_end().lines().map(|line| format!("\n    {line}")).collect::<String>();
-    let text = example("postgres.yaml")
-        .replace("port: 5432", &format!("port: {}", server.port))
-        .replace("ca.crt: the PEM of your CA", &format!("ca.crt: |{ca}"));
+    let text = example_at(server);
     let backups = fixtures().join("dbackup");
     let claims = [("backups", backups.as_path())];
     let (code, report) = run(&text, &claims);
@@ -198,4 +203,30 @@ fn the_example_with_a_server_restores_there_asks_and_keeps_the_old() {
     for secret in ["test-only-password", "0efc75cce138bd8f"] {
         assert!(!report.to_string().contains(secret), "{report}");
     }
+}
+
+#[test]
+fn owners_of_the_backup_are_what_the_manifest_says_of_them() {
+    let server = postgres(15);
+    let backups = fixtures().join("dbackup");
+    let claims = [("backups", backups.as_path())];
+    let with = |roles: &str, mode: &str| {
+        example_at(server)
+            .replace("databases:\n", &format!("roles: {roles}\n    databases:\n"))
+            .replace("to: staging_main", "to: staging_owned")
+            .replace("spec:\n  backup:", &format!("spec:\n  mode: {mode}\n  backup:"))
+    };
+    for mode in ["Plan", "Restore"] {
+        let (_, report) = run(&with("{owners: Backup, privileges: Backup}", mode), &claims);
+        assert_eq!(report["failure"]["reason"], "PermissionDenied", "{mode}: {report}");
+    }
+    assert_eq!(
+        server.sql("postgres", "select count(*) from pg_database where datname ~ 'staging_owned'"),
+        "0"
+    );
+    let map = "{owners: Backup, map: [{from: postgres, to: creator}]}";
+    let (code, report) = run(&with(map, "Restore"), &claims);
+    assert_eq!((code, &report["outcome"]), (0, &Value::from("Restored")), "{report}");
+    let sql = "select distinct pg_get_userbyid(relowner) from pg_class where oid >= 16384";
+    assert_eq!(server.sql("staging_owned", sql), "creator");
 }

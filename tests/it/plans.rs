@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use reinstate::cli::manifest::{ManifestReader, Manifests};
 use reinstate::plan::{
-    EngineSettings, KeyKind, Mode, Problem, RestorePlan, SecretKey, Selector, Storage, TlsMode,
-    refuse_locally, resolve,
+    EngineSettings, Kept, KeyKind, MissingRoles, Mode, Owners, Privileges, Problem, RestorePlan, RoleMapping,
+    SecretKey, Selector, Storage, TlsMode, refuse_locally, resolve,
 };
 use reinstate::reason::Reason;
 
@@ -189,6 +189,9 @@ fn what_cannot_be_done_is_refused_by_name() {
     };
     let app = |more: &str| to("app", more);
     let many = |count: usize| (0..count).map(|i| format!("{{from: d{i}}}")).collect::<Vec<_>>().join(", ");
+    let of = |name: &str, more: &str| {
+        format!("{{backup: {{{BACKUP}}}, target: {{connectionRef: {{name: {name}}}, {more}}}}}")
+    };
     let pg = |row: &str, more: &str| {
         format!("{{backup: {{{BACKUP}}}, target: {{connectionRef: {{name: pg}}, databases: [{row}]}}{more}}}")
     };
@@ -224,6 +227,16 @@ fn what_cannot_be_done_is_refused_by_name() {
             "spec.hooks.beforeSwitch",
         ),
         (app(", sessions: Terminate"), Reason::NotSupported, "spec.sessions"),
+        (of("app", "roles: {owners: Backup}"), Reason::NotSupported, "spec.target.roles"),
+        (of("app", "objects: {}"), Reason::NotSupported, "spec.target.objects"),
+        (
+            of(
+                "pg",
+                "databases: [{from: a}], roles: {map: [{from: a, to: üüüüüüüüüüüüüüüüüüüüüüüüüüüüüüüü}]}",
+            ),
+            Reason::InvalidSpec,
+            "spec.target.roles.map[0].to",
+        ),
         (app(", swap: {objectWindow: Allow}"), Reason::NotSupported, "spec.swap.objectWindow"),
         (
             app(", hooks: {beforeSwitch: [{database: a, sql: b}]}"),
@@ -309,6 +322,35 @@ fn a_server_is_named_with_its_secrets_and_never_their_values() {
     let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
     let of = ["credentials", "tls"].map(|field| format!("DatabaseConnection/hollow: spec.{field}"));
     assert_eq!(fields, of);
+}
+
+#[test]
+fn optional_parts_of_a_postgres_dump_are_as_the_manifest_says_or_by_default() {
+    let server = |more: &str| {
+        let target = format!("{{connectionRef: {{name: pg}}, databases: [{{from: a}}]{more}}}");
+        let plan = plan(&format!("{{backup: {{{BACKUP}}}, target: {target}}}")).unwrap();
+        let EngineSettings::Postgres(server) = plan.target.unwrap().settings else { panic!("{more}") };
+        server
+    };
+    let plain = server("");
+    assert_eq!(
+        (plain.roles.owners, plain.roles.privileges, plain.roles.missing),
+        (Owners::Login, Privileges::Skip, MissingRoles::Fail)
+    );
+    assert_eq!((plain.objects.comments, plain.objects.publications), (Kept::Backup, Kept::Backup));
+    assert_eq!((plain.objects.security_labels, plain.objects.tablespaces), (Kept::Skip, Kept::Skip));
+    assert_eq!(server(", objects: {}, roles: {}"), plain, "empty is as absent");
+    let all = server(
+        ", roles: {owners: Backup, privileges: Backup, missing: Skip, map: [{from: a, to: \"B c\"}]}, \
+         objects: {comments: Skip, publications: Skip, securityLabels: Backup, tablespaces: Backup}",
+    );
+    assert_eq!(
+        (all.roles.owners, all.roles.privileges, all.roles.missing),
+        (Owners::Backup, Privileges::Backup, MissingRoles::Skip)
+    );
+    assert_eq!(all.roles.map, [RoleMapping { from: "a".into(), to: "B c".into() }]);
+    assert_eq!((all.objects.comments, all.objects.publications), (Kept::Skip, Kept::Skip));
+    assert_eq!((all.objects.security_labels, all.objects.tablespaces), (Kept::Backup, Kept::Backup));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod overwrite;
+pub mod parts;
 pub mod record;
 pub mod runner;
 pub mod spec;

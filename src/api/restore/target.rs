@@ -3,6 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::parts::{ObjectParts, Roles};
 use crate::api::common::{LocalRef, ONE_LINE};
 
 /// The target source and the database mapping.
@@ -16,6 +17,13 @@ pub struct Target {
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["from".into()]))]
     pub databases: Option<Vec<DatabaseMapping>>,
+    /// PostgreSQL only: who owns what is restored, and who may use it; absent: everything belongs to the
+    /// login that restores, and rights are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Roles>,
+    /// PostgreSQL only: which kinds of objects are restored; absent: comments and publications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<ObjectParts>,
 }
 
 /// One row of the mapping.

@@ -5,7 +5,9 @@ use crate::api::restore::spec::{Strategy, Switch};
 use crate::api::restore::{Format, Target, target as api};
 use crate::api::{DatabaseConnectionSpec, DatabaseRestoreSpec};
 use crate::plan::resolve::{Resolver, secret_key};
-use crate::plan::{DATABASES_LIMIT, DatabaseMapping, EngineSettings, Login, ServerTarget, ServerTls};
+use crate::plan::{
+    DATABASES_LIMIT, DatabaseMapping, EngineSettings, Login, ObjectParts, Roles, ServerTarget, ServerTls,
+};
 use crate::reason::Reason;
 
 /// Port of PostgreSQL.
@@ -24,12 +26,15 @@ impl Resolver<'_> {
         spec: &DatabaseRestoreSpec,
     ) -> Option<(EngineSettings, Vec<DatabaseMapping>)> {
         self.check_postgres(spec);
+        self.check_roles(target);
         let server = self.server(name, connection, POSTGRES_PORT, POSTGRES_MAINTENANCE);
         let rows = self.rows(target)?;
         let names: Vec<&str> = rows.iter().map(|row| row.to.as_str()).collect();
         self.check_queries(spec, &names);
         self.check_hooks((name, connection), spec, &names);
-        let server = server?;
+        let mut server = server?;
+        server.roles = target.roles.clone().unwrap_or_default();
+        server.objects = target.objects.clone().unwrap_or_default();
         self.check_postgres_names(&rows, &server);
         Some((EngineSettings::Postgres(Box::new(server)), rows))
     }
@@ -51,6 +56,20 @@ impl Resolver<'_> {
             if rows.iter().take(index).any(|other| other.to == *to) {
                 let message = format!("{to} is the target of another row too");
                 self.problem(Reason::InvalidSpec, &field, message);
+            }
+        }
+    }
+
+    /// Names of roles are of a length that a server takes: counted in bytes, not in letters as by the schema.
+    fn check_roles(&mut self, target: &Target) {
+        let map = target.roles.as_ref().map_or(&[][..], |roles| &roles.map);
+        for (index, row) in map.iter().enumerate() {
+            for (name, value) in [("from", &row.from), ("to", &row.to)] {
+                if value.len() > POSTGRES_NAME_BYTES {
+                    let message = format!("PostgreSQL takes names of up to {POSTGRES_NAME_BYTES} bytes");
+                    let field = format!("spec.target.roles.map[{index}].{name}");
+                    self.problem(Reason::InvalidSpec, field, message);
+                }
             }
         }
     }
@@ -134,6 +153,8 @@ impl Resolver<'_> {
                 client_certificate: tls.client_certificate_secret_name,
             },
             expect_identity: connection.expect_identity.clone(),
+            roles: Roles::default(),
+            objects: ObjectParts::default(),
         })
     }
 }

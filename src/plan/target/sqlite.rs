@@ -27,6 +27,12 @@ impl Resolver<'_> {
             self.problem(Reason::NotSupported, field, "a SQLite file has no identity of its own");
         }
         self.check_sqlite(spec);
+        for (given, field) in [(target.roles.is_some(), "roles"), (target.objects.is_some(), "objects")] {
+            if given {
+                let message = "is for PostgreSQL only: a SQLite file has neither owners nor rights";
+                self.problem(Reason::NotSupported, format!("spec.target.{field}"), message);
+            }
+        }
         let (databases, path) = self.sqlite_mapping(target, sqlite)?;
         self.check_queries(spec, &[path.as_str()]);
         if spec.hooks.as_ref().is_some_and(|hooks| !hooks.before_switch.is_empty()) {

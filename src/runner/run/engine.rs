@@ -6,9 +6,11 @@ use jiff::Timestamp;
 
 use super::open::{Mounts, keep_until, mount, read, read_text, run_id};
 use crate::plan::{
-    EngineSettings, Login, ReplaceBy, RestorePlan, Rows, SecretKey, SecretReader, ServerTarget, Sessions,
-    SqliteTarget, Statements, Statistics, Strategy, TlsMode, VersionGuard,
+    EngineSettings, Kept, Login, MissingRoles, Owners, Privileges, ReplaceBy, RestorePlan, Rows, SecretKey,
+    SecretReader, ServerTarget, Sessions, SqliteTarget, Statements, Statistics, Strategy, TlsMode,
+    VersionGuard,
 };
+use crate::runner::engine::postgres::statement::Part;
 use crate::runner::engine::postgres::{self, Postgres, wire};
 use crate::runner::engine::sqlite::{self, Sqlite};
 use crate::runner::engine::{Context, Engine};
@@ -102,8 +104,33 @@ fn postgres_settings(
         analyzes: plan.statistics == Statistics::Analyze,
         lanes: plan.parallelism.and_then(|lanes| usize::try_from(lanes).ok()).unwrap_or_else(default_lanes),
         has_hooks: !plan.hooks.is_empty(),
+        parts: parts(server),
         statement_timeout: plan.timeouts.statement.map(crate::plan::Duration::get),
     })
+}
+
+/// The optional parts of a dump that are wanted.
+fn parts(server: &ServerTarget) -> postgres::Parts {
+    let (roles, objects) = (&server.roles, &server.objects);
+    let map = roles.map.iter().map(|row| (row.from.clone().into_bytes(), row.to.clone().into_bytes()));
+    let wanted = [
+        (roles.owners == Owners::Backup, Part::Owners),
+        (roles.privileges == Privileges::Backup, Part::Grants),
+        (objects.comments == Kept::Backup, Part::Comments),
+        (objects.publications == Kept::Backup, Part::Publications),
+        (objects.security_labels == Kept::Backup, Part::SecurityLabels),
+        (objects.tablespaces == Kept::Backup, Part::Tablespaces),
+    ];
+    postgres::Parts {
+        left_out: wanted
+            .into_iter()
+            .filter_map(|(wanted, part)| (!wanted).then_some(part))
+            // `DROP DATABASE` fails where one is, so a load that has to be given up could not be dropped.
+            .chain([Part::Subscriptions])
+            .collect(),
+        skips_missing: roles.missing == MissingRoles::Skip,
+        map: map.collect(),
+    }
 }
 
 /// One lane for each core: what they feed is the server, which has its own.

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use crate::plan::{EngineSettings, Owners, Privileges, RestorePlan};
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::DatabaseEntry;
@@ -16,13 +17,24 @@ const STATEMENT_COPIES: u64 = 3;
 const LIMIT_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
 /// `LimitExceeded` where the load needs more memory than the container may use.
-pub(super) fn check(examined: &Examined, entry: &DatabaseEntry) -> Result<()> {
+pub(super) fn check(examined: &Examined, entry: &DatabaseEntry, plan: &RestorePlan) -> Result<()> {
     let limit =
         LIMIT_FILES.iter().find_map(|file| fs::read_to_string(file).ok()).and_then(|text| parse(&text));
-    decide(needed(examined.window_bytes, entry.facts.largest_statement), limit)
+    let kept = if keeps_roles(plan) { entry.facts.outside.kept_bytes } else { 0 };
+    decide(needed(examined.window_bytes, entry.facts.largest_statement) + kept, limit)
 }
 
-/// Bytes that the load needs at most.
+/// Whether owners or rights wait in memory for the end of the load.
+fn keeps_roles(plan: &RestorePlan) -> bool {
+    match plan.target.as_ref().map(|target| &target.settings) {
+        Some(EngineSettings::Postgres(server)) => {
+            server.roles.owners == Owners::Backup || server.roles.privileges == Privileges::Backup
+        }
+        Some(EngineSettings::Sqlite(_)) | None => false,
+    }
+}
+
+/// Bytes that the load needs at most, beside owners and rights.
 fn needed(window: u64, largest_statement: u64) -> u64 {
     BASE_BYTES + window + STATEMENT_COPIES.saturating_mul(largest_statement)
 }

@@ -167,7 +167,7 @@ impl<'a, 'p> Run<'a, 'p> {
         }
         self.record_chosen(&chosen);
         self.step(Stage::Preflight, "Preflight", |run| {
-            chosen.iter().try_for_each(|it| memory::check(&examined, &it.entry))?;
+            chosen.iter().try_for_each(|it| memory::check(&examined, &it.entry, run.plan))?;
             run.preflight(&chosen)
         })?;
         if self.plan.mode == Mode::Plan {

@@ -64,7 +64,7 @@ fn script(names: &[&str]) -> String {
 }
 
 /// A database of everything that this server takes; without `strong`, of what its creator may make.
-fn source(server: &Postgres, strong: bool) -> String {
+pub(super) fn source(server: &Postgres, strong: bool) -> String {
     let database = server.database();
     server.sql("postgres", &format!("alter database {database} owner to {CREATOR}"));
     let (weak_parts, strong_parts) = parts(server.major);
@@ -76,7 +76,7 @@ fn source(server: &Postgres, strong: bool) -> String {
     database
 }
 
-/// All of a database but owners and rights, which a restore leaves out.
+/// All of a database but owners and rights, which a restore leaves out by default.
 pub(super) fn content(server: &Postgres, database: &str) -> String {
     let client = CLIENTS.into_iter().find(|client| *client >= server.major).unwrap();
     let dump = server.dump(client, database, &["--no-owner", "--no-privileges"]);

@@ -4,6 +4,8 @@ mod direct;
 mod fidelity;
 mod formats;
 mod lanes;
+mod optional;
+mod owners;
 mod regression;
 mod restores;
 mod several;

@@ -8,7 +8,7 @@ use reinstate::reason::Reason;
 use reinstate::runner::cancel::Cancel;
 pub(super) use reinstate::runner::engine::postgres::Postgres as Target;
 use reinstate::runner::engine::postgres::wire::{Connection, Endpoint, Login, Timeouts, Tls, TlsMode};
-use reinstate::runner::engine::postgres::{Access, PostgresTarget};
+use reinstate::runner::engine::postgres::{Access, Parts, PostgresTarget};
 use reinstate::runner::engine::{Action, Context, Engine, Previous, Verified, scanner};
 use reinstate::runner::fault::{Fault, Result};
 use reinstate::runner::inventory::{DatabaseEntry, DumpFormat};
@@ -81,6 +81,7 @@ pub(super) fn settings_at(port: u16, ca: Option<Vec<u8>>, user: &str, database: 
         analyzes: true,
         lanes: 2,
         has_hooks: false,
+        parts: Parts::default(),
         statement_timeout: None,
     }
 }

@@ -3,7 +3,7 @@
 
 use super::server::{PostgresTarget, Server};
 use super::survey::{Seen, Way};
-use super::{direct, extensions};
+use super::{direct, extensions, roles};
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::engine::Findings;
@@ -26,6 +26,7 @@ pub(super) fn check(
     notes.extend(check_version(settings, server, incoming)?);
     check_rights(settings, server, seen)?;
     notes.extend(extensions::check(settings, server, seen, &incoming.facts.extensions)?);
+    notes.extend(roles::check(settings, server, &incoming.facts.outside)?);
     let tablespace = seen.database.as_ref().and_then(|existing| existing.tablespace.as_ref());
     if let Some(tablespace) = tablespace.filter(|it| !it.is_open && !seen.is_in_place()) {
         notes.push(format!(

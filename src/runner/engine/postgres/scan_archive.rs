@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::archive::entry::{Entry, Header};
 use super::archive::reader::{ArchiveReader, Event};
 use super::copy::Rows;
-use super::in_order;
 use super::names::Name;
 use super::script::{HEAD_BYTES, Keep, Script, Statement};
 use super::split::Splitter;
 use super::subject::{Subject, TableName, subject};
 use super::tables::{Counts, Tables, version};
+use super::{in_order, outside};
 use crate::reason::Reason;
 use crate::runner::engine::Scanner;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -40,7 +40,7 @@ impl Scanner for ArchiveScanner {
     fn finish(mut self: Box<Self>) -> Result<DumpFacts> {
         let inventory = &mut self.inventory;
         self.reader.finish(&mut |event| inventory.take(event))?;
-        let Counts { tables, databases, extensions, in_order } = self.inventory.tables.into_counts();
+        let Counts { tables, databases, extensions, outside, in_order } = self.inventory.tables.into_counts();
         Ok(DumpFacts {
             tables: Some(tables),
             databases,
@@ -50,6 +50,7 @@ impl Scanner for ArchiveScanner {
             create_statement: self.inventory.create_statement,
             warnings: self.inventory.warnings,
             extensions,
+            outside,
             in_order,
             late_contents: self.reader.late_contents(),
             ..DumpFacts::default()
@@ -114,6 +115,7 @@ impl Inventory {
             splitter.feed(&entry.defn, &mut wanted)?;
             splitter.finish(&mut wanted)?;
         }
+        outside::note_entries(self.tables.outside(), entries, self.contents)?;
         let with_oids = entries.iter().filter(|entry| entry.with_oids).count();
         if with_oids > 0 {
             self.warnings.push(format!("{with_oids} tables WITH OIDS, which servers since 12 do not have"));

@@ -2,13 +2,13 @@
 //! version from its comments, its end mark. Of the text nothing is kept but names.
 
 use super::copy::Rows;
-use super::in_order;
 use super::names::Name;
 use super::script::{Keep, Script, Statement};
 use super::split::Splitter;
 use super::statement::{DatabaseFact, Judged, Options, Step, judge};
 use super::subject::{Subject, TableName, subject};
 use super::tables::{Counts, Tables, version};
+use super::{in_order, outside};
 use crate::reason::Reason;
 use crate::runner::engine::Scanner;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -96,7 +96,7 @@ impl Inventory {
             let what = "the dump holds no statement";
             return Err(Fault::new(Stage::Inspect, Reason::Truncated, what));
         }
-        let Counts { tables, mut databases, extensions, in_order } = self.tables.into_counts();
+        let Counts { tables, mut databases, extensions, outside, in_order } = self.tables.into_counts();
         for database in &mut databases {
             let mut created = self.create_statements.iter();
             let found = created.find(|(name, _)| String::from_utf8_lossy(name) == database.name);
@@ -110,6 +110,7 @@ impl Inventory {
             engine_version: self.version,
             create_statement: self.create_statements.into_iter().next().map(|(_, text)| text),
             extensions,
+            outside,
             in_order,
             ..DumpFacts::default()
         })
@@ -127,6 +128,7 @@ impl Script for Inventory {
         {
             self.tables.extension(&name)?;
         }
+        outside::note(self.tables.outside(), statement.text, statement.cut);
         if let Some(Name { schema, name }) = in_order::table(statement.text) {
             let name = self.resolved(TableName { schema, table: name });
             self.tables.keep_order(name)?;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::runner::inventory::TableRows;
+use crate::runner::inventory::{Outside, RoleUse, TableRows};
 
 fn scan(script: &[u8], step: usize) -> Result<DumpFacts> {
     let mut scanner = Box::new(ScriptScanner::default());
@@ -73,4 +73,19 @@ fn what_is_no_whole_dump_is_an_error() {
     ] {
         assert_eq!(scan(script.as_bytes(), 1).unwrap_err().reason, reason, "{script}");
     }
+}
+
+#[test]
+fn what_a_database_names_beside_itself_is_its_own() {
+    let script = "CREATE ROLE a;\nGRANT a TO b;\n\\connect one\n\nSET client_encoding = 'LATIN1';\n\
+                  ALTER TABLE t OWNER TO a;\n\\connect two\n\nSET client_encoding = 'UTF8';\n\
+                  GRANT SELECT ON TABLE t TO b;\nSET default_tablespace = fast;\n";
+    let facts = scan(script.as_bytes(), 7).unwrap();
+    let (a, b) = ((b"a".to_vec(), RoleUse::Owner), (b"b".to_vec(), RoleUse::Grantee));
+    let roles = |outside: &Outside| outside.roles.iter().cloned().collect::<Vec<_>>();
+    let [one, two] = facts.databases.as_slice() else { panic!("{:?}", facts.databases) };
+    assert_eq!((roles(&one.outside), one.outside.encoding.as_slice()), (vec![a.clone()], &b"LATIN1"[..]));
+    assert_eq!((roles(&two.outside), two.outside.encoding.as_slice()), (vec![b.clone()], &b"UTF8"[..]));
+    assert!(one.outside.tablespaces.is_empty() && two.outside.tablespaces.contains(&b"fast"[..]));
+    assert_eq!(roles(&facts.outside), [a, b], "of all");
 }

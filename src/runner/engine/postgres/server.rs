@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use super::parts::Parts;
 use super::wire::{Connection, Endpoint, Login, Row, WireError};
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
@@ -61,6 +62,8 @@ pub struct PostgresTarget {
     pub lanes: usize,
     /// SQL of the manifest changes what was loaded, which nobody may see before.
     pub has_hooks: bool,
+    /// Which optional parts of a dump are restored, and under which roles.
+    pub parts: Parts,
     /// Longest time of a single statement.
     pub statement_timeout: Option<Duration>,
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::outside;
 use super::subject::TableName;
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::{DatabaseTables, TableRows};
+use crate::runner::inventory::{DatabaseTables, Outside, TableRows};
 
 /// Bytes of all names of tables and databases of a dump together.
 const NAMES_LIMIT_BYTES: usize = 64 * 1024 * 1024;
@@ -16,6 +17,7 @@ struct Part {
     name: Vec<u8>,
     tables: BTreeMap<TableName, u64>,
     extensions: BTreeSet<Vec<u8>>,
+    outside: Outside,
 }
 
 /// Rows by database and table.
@@ -40,6 +42,8 @@ pub(super) struct Counts {
     pub(super) databases: Vec<DatabaseTables>,
     /// Extensions of all of them.
     pub(super) extensions: Vec<String>,
+    /// What all of them name beside themselves.
+    pub(super) outside: Outside,
     /// Tables whose rows are of use in the order of the dump alone.
     pub(super) in_order: Vec<String>,
 }
@@ -82,6 +86,11 @@ impl Tables {
         self.check()
     }
 
+    /// What the present database names beside itself.
+    pub(super) fn outside(&mut self) -> &mut Outside {
+        &mut self.part().outside
+    }
+
     /// Notes a table whose rows are of use in the order of the dump alone.
     pub(super) fn keep_order(&mut self, name: TableName) -> Result<()> {
         self.names_bytes += name.table.len() + name.schema.as_ref().map_or(0, Vec::len) + 64;
@@ -101,6 +110,8 @@ impl Tables {
     pub(super) fn into_counts(self) -> Counts {
         let all = self.databases.iter().chain([&self.first]).flat_map(|part| &part.extensions);
         let extensions = all.collect::<BTreeSet<_>>().into_iter().map(|name| lossy(name)).collect();
+        let mut outside = self.first.outside;
+        self.databases.iter().for_each(|part| outside::add(&mut outside, &part.outside));
         let databases: Vec<DatabaseTables> = self
             .databases
             .into_iter()
@@ -109,6 +120,7 @@ impl Tables {
                 tables: listed(part.tables),
                 create_statement: None,
                 extensions: part.extensions.iter().map(|name| lossy(name)).collect(),
+                outside: part.outside,
             })
             .collect();
         let mut tables = listed(self.first.tables);
@@ -123,6 +135,7 @@ impl Tables {
             tables,
             databases,
             extensions,
+            outside,
             in_order: self.in_order.iter().map(TableName::shown).collect(),
         }
     }

@@ -19,6 +19,7 @@ mod fields;
 mod files;
 pub mod names;
 mod objects;
+pub mod owner;
 pub mod reader;
 mod toc;
 

@@ -9,9 +9,10 @@ use std::io::Read;
 use super::place::{Place, unsafe_content};
 use super::sender::Sender;
 use crate::runner::engine::postgres::archive::entry::{Entry, Section, settings};
+use crate::runner::engine::postgres::archive::owner::{give, owned};
 use crate::runner::engine::postgres::archive::reader::{Event, read_archive_with};
 use crate::runner::engine::postgres::copy::Rows;
-use crate::runner::engine::postgres::names::quote_ident;
+use crate::runner::engine::postgres::names::{quote_ident, quote_literal};
 use crate::runner::engine::postgres::script::{Keep, Script, Statement};
 use crate::runner::engine::postgres::settings::Settings;
 use crate::runner::engine::postgres::split::Splitter;
@@ -22,6 +23,8 @@ use crate::runner::inventory::DatabaseEntry;
 const OBJECT_PIECE_BYTES: usize = 256 * 1024;
 /// Entries that say how the archive is read; they come before all others.
 const SETTINGS: [&[u8]; 3] = [b"ENCODING", b"STDSTRINGS", b"SEARCHPATH"];
+/// Entries that take up room of a tablespace.
+const STORED: [&[u8]; 4] = [b"TABLE", b"MATERIALIZED VIEW", b"INDEX", b"CONSTRAINT"];
 /// Entries that wait for all others: they read every table, or act on what is done later.
 const LAST: [&[u8]; 2] = [b"MATERIALIZED VIEW DATA", b"EVENT TRIGGER"];
 
@@ -45,6 +48,8 @@ struct Loading {
     splitter: Option<Splitter>,
     /// The access method that tables are made with.
     access_method: Vec<u8>,
+    /// The tablespace that tables and indexes are made in.
+    tablespace: Vec<u8>,
     /// The block that is open.
     block: String,
     object: Object,
@@ -96,17 +101,32 @@ impl Loading {
     /// Sends the statements of an entry.
     fn entry(&mut self, sender: &mut Sender, entry: &Entry) -> Result<()> {
         if let Some(oids) = entry.large_objects() {
-            return oids.into_iter().try_for_each(|oid| sender.create_object(oid, &entry.describe()));
+            oids.into_iter().try_for_each(|oid| sender.create_object(oid, &entry.describe()))?;
+            return give_away(sender, entry);
         }
         if self.by_schema && !entry.namespace.is_empty() {
             sender.search_path(&entry.namespace, &entry.describe())?;
         }
         self.access_method(sender, entry)?;
+        self.tablespace(sender, entry)?;
         let mut splitter = self.splitter();
         let place = Place::Entry(entry.describe());
         let mut script = Statements { sender, place };
         splitter.feed(&entry.defn, &mut script)?;
-        splitter.finish(&mut script)
+        splitter.finish(&mut script)?;
+        give_away(sender, entry)
+    }
+
+    /// Chooses the tablespace of what an entry makes, which its statement does not name; an empty one is the
+    /// database's own.
+    fn tablespace(&mut self, sender: &mut Sender, entry: &Entry) -> Result<()> {
+        let space = &entry.tablespace;
+        if *space == self.tablespace || !STORED.contains(&entry.desc.as_slice()) {
+            return Ok(());
+        }
+        self.tablespace.clone_from(space);
+        let sql = [b"SET default_tablespace = ", quote_literal(space).as_slice()].concat();
+        sender.statement(&sql, &Place::Entry(entry.describe()))
     }
 
     /// Chooses the access method of an entry's table, which its statement does not name. Partitioned tables
@@ -166,6 +186,15 @@ impl Loading {
         later.sort_by_key(turn);
         later.iter().try_for_each(|entry| self.entry(sender, entry))
     }
+}
+
+/// Gives what an entry has made to its owner, in the end.
+fn give_away(sender: &mut Sender, entry: &Entry) -> Result<()> {
+    if !sender.keeps_owners() {
+        return Ok(());
+    }
+    let place = Place::Entry(entry.describe());
+    owned(entry).iter().try_for_each(|object| sender.statement(&give(entry, object), &place))
 }
 
 /// When an entry without data of its own is sent, among those of its turn in the archive's order.

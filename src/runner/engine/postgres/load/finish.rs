@@ -8,6 +8,7 @@ use super::session::Door;
 use crate::reason::Reason;
 use crate::report::counted;
 use crate::runner::engine::postgres::server::{PostgresTarget, Session};
+use crate::runner::engine::postgres::statement::Part;
 use crate::runner::engine::postgres::wire::{Notices, Transaction};
 use crate::runner::fault::{Fault, Result, Stage};
 
@@ -37,7 +38,15 @@ pub(super) fn finish(
     let mut notes = gate.notes();
     // An archive states owners beside its statements, so nothing of them is met and counted.
     let user = &settings.login.user;
-    notes.insert(0, format!("everything belongs to {user}; owners and rights in the backup are left out"));
+    let told = match (settings.parts.has(Part::Owners), settings.parts.has(Part::Grants)) {
+        (false, false) => {
+            Some(format!("everything belongs to {user}; owners and rights in the backup are left out"))
+        }
+        (false, true) => Some(format!("everything belongs to {user}; owners in the backup are left out")),
+        (true, false) => Some("rights in the backup are left out".to_owned()),
+        (true, true) => None,
+    };
+    notes.splice(0..0, told);
     if let Some(first) = notices.first.first() {
         let count = counted(notices.count, "warning");
         notes.push(format!("the server gave {count}, the first: {}", first.message));

@@ -16,6 +16,7 @@ mod indexing;
 mod lane;
 mod lanes;
 mod place;
+mod roles;
 mod script;
 mod sender;
 mod series;
@@ -32,14 +33,16 @@ use crate::runner::engine::Context;
 use crate::runner::engine::postgres::census::Census;
 use crate::runner::engine::postgres::server::PostgresTarget;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::{DatabaseEntry, DumpFormat};
+use crate::runner::inventory::{DatabaseEntry, DumpFormat, Outside};
 
 /// How a dump is loaded.
-struct LoadOptions {
+struct LoadOptions<'a> {
     /// Connections that take in rows and build indexes, at most.
     lanes: usize,
     /// Tables whose rows stay in the dump's order.
     in_order: BTreeSet<String>,
+    /// What the dump names beside its database.
+    outside: &'a Outside,
 }
 
 /// What a load has to tell.
@@ -89,7 +92,8 @@ impl Part<'_> {
 
     fn open(&self, major: u32, context: &Context) -> Result<Sender> {
         let in_order = self.incoming.facts.in_order.iter().cloned().collect();
-        let options = LoadOptions { lanes: self.settings.lanes, in_order };
+        let outside = &self.incoming.facts.outside;
+        let options = LoadOptions { lanes: self.settings.lanes, in_order, outside };
         let (settings, database) = (self.settings.clone(), self.database.clone());
         Sender::open(Door { major, settings, database, context: context.clone() }, &options)
     }

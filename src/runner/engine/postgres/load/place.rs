@@ -53,6 +53,18 @@ pub(super) fn describe(step: &Step, text: &[u8]) -> String {
     }
 }
 
+/// What a statement that names roles is about, without names: it is told of by its kind.
+pub(super) const fn kind(step: &Step) -> &'static str {
+    match step {
+        Step::Owner { .. } => "owner of",
+        Step::Grant { .. } => "rights on",
+        Step::DefaultPrivileges { .. } => "default rights",
+        Step::Policy { .. } => "CREATE POLICY",
+        Step::UserMapping { .. } => "CREATE USER MAPPING",
+        _ => "statements about",
+    }
+}
+
 /// The first words of a statement.
 fn keywords(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text.get(..SHOWN_BYTES).unwrap_or(text));

@@ -8,7 +8,8 @@ use super::finish::{end_settings, finish};
 use super::gate::Gate;
 use super::indexing::Indexing;
 use super::lanes::Lanes;
-use super::place::{Place, describe, failed, shown, unsafe_content};
+use super::place::{Place, describe, failed, kind, shown, unsafe_content};
+use super::roles::{ABSENT, Fate, Roles, send_kept};
 use super::series::Series;
 use super::session::{Door, Settings};
 use super::spread::Spread;
@@ -16,12 +17,13 @@ use super::turn::{Class, Scope, Turn, holds, turn};
 use super::{LoadOptions, Loaded};
 use crate::runner::engine::postgres::copy::Rows;
 use crate::runner::engine::postgres::names::quote_ident;
+use crate::runner::engine::postgres::roles::absent;
 use crate::runner::engine::postgres::statement::{LargeObject, Object, Options, Part, Step};
 use crate::runner::engine::postgres::wire::WireError;
 use crate::runner::fault::{Result, Stage};
 
 /// `insufficient_privilege`.
-const NO_RIGHT: &str = "42501";
+pub(super) const NO_RIGHT: &str = "42501";
 /// `duplicate_schema`.
 const SCHEMA_THERE: &str = "42P06";
 /// Bytes of statements that wait for their turn, at most.
@@ -56,20 +58,29 @@ pub(super) struct Sender {
     in_transaction: bool,
     /// A statement was sent whose effects are not known.
     strange: bool,
+    /// What waits for the end.
+    roles: Roles,
     /// Tables whose rows one lane takes in.
     in_order: BTreeSet<String>,
 }
 
 impl Sender {
     /// Opens the session for what goes in order.
-    pub(super) fn open(door: Door, load: &LoadOptions) -> Result<Self> {
+    pub(super) fn open(door: Door, load: &LoadOptions<'_>) -> Result<Self> {
         let mut options = Options::new(u16::try_from(door.major).unwrap_or(u16::MAX));
-        options.skip.extend([Part::Owners, Part::Grants, Part::SecurityLabels, Part::Subscriptions]);
+        let parts = &door.settings.parts;
+        options.skip.clone_from(&parts.left_out);
         options.all = door.settings.all_statements;
         let mut session = door.open()?;
         let indexing = Indexing::ask(&mut session, door.major, load.lanes)?;
+        let absent = if parts.skips_missing {
+            absent(&mut session, &door.settings, door.major, load.outside)?
+        } else {
+            BTreeSet::new()
+        };
         Ok(Self {
             series: Series::new(session, door.batch()),
+            roles: Roles::new(parts.clone(), absent),
             lanes: Lanes::new(door.clone(), load.lanes, indexing),
             door,
             gate: Gate::new(options),
@@ -90,6 +101,11 @@ impl Sender {
         self.in_transaction || self.strange
     }
 
+    /// Whether objects are given to the owners that the dump names.
+    pub(super) fn keeps_owners(&self) -> bool {
+        self.door.settings.parts.has(Part::Owners)
+    }
+
     fn check_cancel(&self) -> Result<()> {
         self.door.context.cancel.check(Stage::Restore)
     }
@@ -98,6 +114,16 @@ impl Sender {
     pub(super) fn statement(&mut self, text: &[u8], place: &Place) -> Result<()> {
         self.check_cancel()?;
         let Some(step) = self.gate.judged(text, place)? else { return Ok(()) };
+        let changed = match self.roles.take(&step, text, place, &self.settings)? {
+            Fate::Send(changed) => changed,
+            Fate::Kept => return Ok(()),
+            Fate::LeftOut => {
+                self.gate.census.take_back(&step, text);
+                self.gate.skip(kind(&step), ABSENT);
+                return Ok(());
+            }
+        };
+        let text = changed.as_deref().unwrap_or(text);
         match turn(&step) {
             Turn::Beside => self.beside(text, &step, place),
             _ if self.in_one_session() => {
@@ -144,7 +170,7 @@ impl Sender {
             let rows = self.series.settle()?;
             self.lanes.add_rows(rows);
         }
-        let rows = self.series.send(text, step, place, (None, false))?;
+        let rows = self.series.send(text, describe(step, text), place, (None, false))?;
         self.lanes.add_rows(rows);
         if edge {
             self.series.settle()?;
@@ -163,7 +189,7 @@ impl Sender {
                 Step::Insert { table } => Some(self.gate.table_name(table)),
                 _ => None,
             };
-            let rows = self.series.send(text, step, place, (table, true))?;
+            let rows = self.series.send(text, describe(step, text), place, (table, true))?;
             self.lanes.add_rows(rows);
             return Ok(());
         }
@@ -303,6 +329,8 @@ impl Sender {
         self.meet()?;
         let rows = self.series.settle()?;
         self.lanes.add_rows(rows);
+        let kept = std::mem::take(&mut self.roles).into_kept();
+        send_kept(kept, &mut self.series, &mut self.gate, (&self.settings, &self.door.context.cancel))?;
         let mut notices = end_settings(&mut self.series.session, &self.door)?;
         if self.door.settings.analyzes {
             analyze(&mut self.series.session, &mut self.lanes, &self.door)?;

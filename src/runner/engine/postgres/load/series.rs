@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::place::{Place, describe, failed};
+use super::place::{Place, failed};
 use crate::runner::engine::postgres::server::Session;
-use crate::runner::engine::postgres::statement::Step;
 use crate::runner::engine::postgres::wire::WireError;
 use crate::runner::fault::Result;
 
@@ -37,16 +36,15 @@ impl Series {
         Self { session, sent: Vec::new(), bytes: 0, batch, matters: false }
     }
 
-    /// Sends a statement. `table` is the one that it writes rows to; `matters`: others have to wait for it.
+    /// Sends a statement, which messages call `what`. `table` is the one that it writes rows to; `matters`: others have to wait for it.
     /// Gives back the rows of those that were answered meanwhile.
     pub(super) fn send(
         &mut self,
         text: &[u8],
-        step: &Step,
+        what: String,
         place: &Place,
         (table, matters): (Option<String>, bool),
     ) -> Result<BTreeMap<String, u64>> {
-        let what = describe(step, text);
         self.session.connection.send(text).map_err(|error| failed(error, place, &what))?;
         self.sent.push(Sent { place: place.clone(), what, table });
         self.bytes += text.len();

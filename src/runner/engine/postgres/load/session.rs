@@ -75,9 +75,14 @@ impl Settings {
         Self(Arc::new(others.chain([(name, statement.to_vec())]).collect()))
     }
 
+    /// Whether both are one.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Brings a session from the settings `from` to these.
     pub(super) fn adopt(&self, session: &mut Session, from: &mut Self, place: &Place) -> Result<()> {
-        if Arc::ptr_eq(&self.0, &from.0) {
+        if self.is(from) {
             return Ok(());
         }
         let refused = |error| failed(error, place, "the dump's settings");

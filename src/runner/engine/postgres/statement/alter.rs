@@ -3,6 +3,7 @@
 use super::lexer::Token;
 use super::object::Object;
 use super::privileges::{is_the_servers, part_of};
+use super::roles::Role;
 use super::step::Step;
 use super::tables::NO_DROP;
 use super::tokens::Tokens;
@@ -59,7 +60,7 @@ pub(super) fn owner(
     mut tokens: Tokens<'_>,
     options: &Options,
 ) -> Verdict {
-    let role = tokens.ident().filter(|_| tokens.end()).ok_or(OTHER_FORM)?;
+    let role = Role::read(&mut tokens).filter(|_| tokens.end()).ok_or(OTHER_FORM)?;
     let what = name
         .as_ref()
         .map_or_else(|| format!("owner of {object}"), |name| format!("owner of {object} {name}"));

@@ -2,6 +2,7 @@
 
 use super::lexer::Token;
 use super::object::Object;
+use super::roles::Role;
 use super::step::Step;
 use super::tokens::{Tokens, Top, is_word};
 use super::{
@@ -178,7 +179,7 @@ fn extension(mut tokens: Tokens<'_>) -> Verdict {
 
 fn user_mapping(mut tokens: Tokens<'_>) -> Verdict {
     let mapping = (|| {
-        let role = tokens.words("FOR").then(|| tokens.ident())??;
+        let role = tokens.words("FOR").then(|| Role::read(&mut tokens))??;
         let server = tokens.words("SERVER").then(|| tokens.ident())??;
         Some(Step::UserMapping { role, server })
     })();

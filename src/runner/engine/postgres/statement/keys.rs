@@ -3,6 +3,7 @@
 use super::create;
 use super::lexer::Token;
 use super::object::Object;
+use super::roles::{self, Role};
 use super::step::{Change, KeyKind, Step};
 use super::tokens::{Tokens, Top};
 use super::{OTHER_FORM, Options, Verdict, own, send};
@@ -75,15 +76,12 @@ pub(super) fn rule(mut tokens: Tokens<'_>) -> Verdict {
 pub(super) fn policy(mut tokens: Tokens<'_>) -> Verdict {
     let table = (tokens.ident().is_some() && tokens.words("ON")).then(|| tokens.name()).flatten();
     let table = own(table.ok_or(OTHER_FORM)?)?;
-    let roles = if tokens.find("TO") { roles(&mut tokens).ok_or(OTHER_FORM)? } else { Vec::new() };
+    let roles = if tokens.find("TO") { roles::list(&mut tokens).ok_or(OTHER_FORM)? } else { Vec::new() };
+    // Beside PUBLIC the server takes no notice of others, so none are written.
+    if roles.len() > 1 && !roles.iter().all(Role::is_name) {
+        return Err(OTHER_FORM);
+    }
     send(Step::Policy { table, roles })
-}
-
-/// Roles with commas, `PUBLIC` left out, which is none.
-pub(super) fn roles(tokens: &mut Tokens<'_>) -> Option<Vec<Vec<u8>>> {
-    let mut all = tokens.list(Tokens::ident)?;
-    all.retain(|role| role != b"public");
-    Some(all)
 }
 
 pub(super) fn refresh(mut tokens: Tokens<'_>, _options: &Options) -> Verdict {

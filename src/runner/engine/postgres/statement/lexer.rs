@@ -98,6 +98,11 @@ impl<'a> Lexer<'a> {
         Self { rest: text, conforming, broken: false }
     }
 
+    /// Bytes that are not read yet.
+    pub(super) const fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The next token.
     pub(super) fn next(&mut self) -> Token<'a> {
         if self.broken || !self.skip_blank() {

@@ -17,6 +17,7 @@ mod keys;
 mod lexer;
 mod object;
 mod privileges;
+mod roles;
 mod selects;
 mod settings;
 mod step;
@@ -26,6 +27,7 @@ mod tokens;
 use std::collections::BTreeSet;
 
 pub use object::Object;
+pub use roles::{Role, with_list, with_names};
 pub use step::{Change, CreateDatabase, DatabaseFact, KeyKind, LargeObject, Step, Table};
 
 use super::names::Name;

@@ -2,8 +2,8 @@
 
 use super::alter::OF_THE_SERVER;
 use super::cluster::OUTSIDE;
-use super::keys::roles;
 use super::object::Object;
+use super::roles::{self, Role};
 use super::step::Step;
 use super::tokens::Tokens;
 use super::{OTHER_FORM, Options, Part, Verdict, send_part, skip};
@@ -98,14 +98,14 @@ pub(super) fn grant(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
 }
 
 /// Those who get or lose rights, to the end of the statement.
-fn grantees(mut tokens: Tokens<'_>) -> Option<Vec<Vec<u8>>> {
+fn grantees(mut tokens: Tokens<'_>) -> Option<Vec<Role>> {
     if !tokens.find("TO") && !tokens.find("FROM") {
         return None;
     }
-    let mut all = roles(&mut tokens)?;
+    let mut all = roles::list(&mut tokens)?;
     tokens.words("WITH GRANT OPTION");
     if tokens.words("GRANTED BY") {
-        all.push(tokens.ident()?);
+        all.push(Role::read(&mut tokens)?);
     }
     tokens.words("CASCADE");
     tokens.end().then_some(all)
@@ -113,15 +113,14 @@ fn grantees(mut tokens: Tokens<'_>) -> Option<Vec<Vec<u8>>> {
 
 /// Reads from behind `ALTER DEFAULT PRIVILEGES`.
 pub(super) fn defaults(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
-    let roles = (|| {
-        let mut all = tokens.words("FOR ROLE").then(|| roles(&mut tokens))??;
+    let step = (|| {
+        let makers = tokens.words("FOR ROLE").then(|| roles::list(&mut tokens))??;
         if tokens.words("IN SCHEMA") {
             tokens.ident()?;
         }
         let known = (tokens.words("GRANT") || tokens.words("REVOKE")) && tokens.find("ON");
-        all.extend(known.then(|| grantees(tokens))??);
-        Some(all)
+        let roles = known.then(|| grantees(tokens))??;
+        Some(Step::DefaultPrivileges { makers, roles })
     })();
-    let roles = roles.ok_or(OTHER_FORM)?;
-    send_part(Step::DefaultPrivileges { roles }, Part::Grants, "default rights", options)
+    send_part(step.ok_or(OTHER_FORM)?, Part::Grants, "default rights", options)
 }

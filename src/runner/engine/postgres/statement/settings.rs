@@ -1,6 +1,7 @@
 //! Settings of the session, transactions, and who acts.
 
 use super::lexer::Token;
+use super::roles::Role;
 use super::step::Step;
 use super::tokens::Tokens;
 use super::{NOT_WRITTEN, OTHER_FORM, Options, Part, Verdict, send, send_part, skip};
@@ -41,7 +42,14 @@ const ONE_USER: &str = "the run acts as one user; owners follow from ALTER … O
 
 pub(super) fn set(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
     if tokens.words("SESSION AUTHORIZATION") {
-        return skip("SET SESSION AUTHORIZATION", ONE_USER);
+        // A name stands before grants; `--use-set-session-authorization` writes a constant before all else.
+        let role = if tokens.words("DEFAULT") { None } else { Role::read(&mut tokens) };
+        return match role {
+            Some(role) if role.is_name() && tokens.end() => {
+                grantor(Some(role), "SET SESSION AUTHORIZATION", options)
+            }
+            _ => skip("SET SESSION AUTHORIZATION", ONE_USER),
+        };
     }
     if tokens.words("ROLE") {
         return skip("SET ROLE", ONE_USER);
@@ -80,9 +88,17 @@ fn value(tokens: &mut Tokens<'_>) -> Option<Vec<u8>> {
     tokens.text().or_else(|| tokens.ident())
 }
 
-pub(super) fn reset(mut tokens: Tokens<'_>, _options: &Options) -> Verdict {
+/// Who makes the grants that follow.
+fn grantor(role: Option<Role>, what: &str, options: &Options) -> Verdict {
+    if options.skip.contains(&Part::Grants) {
+        return skip(what, ONE_USER);
+    }
+    send(Step::Grantor { role })
+}
+
+pub(super) fn reset(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
     if tokens.words("SESSION AUTHORIZATION") && tokens.end() {
-        return skip("RESET SESSION AUTHORIZATION", ONE_USER);
+        return grantor(None, "RESET SESSION AUTHORIZATION", options);
     }
     Err(NOT_WRITTEN)
 }

@@ -1,6 +1,7 @@
 //! What a statement that may be sent does, as far as a load plan and a preflight need to know.
 
 use super::object::Object;
+use super::roles::Role;
 use crate::runner::engine::postgres::names::Name;
 
 /// A statement that dump tools write and that stays in the database which it is sent to.
@@ -151,7 +152,7 @@ pub enum Step {
         /// Its table.
         table: Name,
         /// The roles that it names.
-        roles: Vec<Vec<u8>>,
+        roles: Vec<Role>,
     },
     /// Fills a materialised view by its query.
     Refresh {
@@ -161,7 +162,7 @@ pub enum Step {
     /// A login at a foreign server.
     UserMapping {
         /// The role.
-        role: Vec<u8>,
+        role: Role,
         /// The foreign server.
         server: Vec<u8>,
     },
@@ -187,19 +188,26 @@ pub enum Step {
         /// Its name, in the same way as in [`Step::Create`].
         name: Option<Name>,
         /// The new owner.
-        role: Vec<u8>,
+        role: Role,
     },
     /// Grants rights or takes them back.
     Grant {
         /// On what.
         object: Object,
         /// The roles that it names; `PUBLIC` is none.
-        roles: Vec<Vec<u8>>,
+        roles: Vec<Role>,
     },
     /// Rights on objects to come.
     DefaultPrivileges {
-        /// The role that will make them, then those that get rights.
-        roles: Vec<Vec<u8>>,
+        /// The roles that will make them.
+        makers: Vec<Role>,
+        /// Those that get rights, or lose them.
+        roles: Vec<Role>,
+    },
+    /// Grants that follow are made by another role than the owner.
+    Grantor {
+        /// That role; `None`: they are the owner's again.
+        role: Option<Role>,
     },
     /// No dump tool writes it, so nothing is known of what it does; sent only where all is.
     Other,
@@ -328,16 +336,23 @@ pub struct CreateDatabase {
 }
 
 impl Step {
-    /// The roles that the statement names: each must be there.
-    pub fn roles(&self) -> Vec<&[u8]> {
-        match self {
-            Self::UserMapping { role, .. } if role == b"public" => Vec::new(),
+    /// The roles that the statement names, in its order: each must be there.
+    pub fn roles(&self) -> Vec<&Role> {
+        let all: Vec<&Role> = match self {
             Self::Owner { role, .. } | Self::UserMapping { role, .. } => vec![role],
-            Self::Policy { roles, .. } | Self::Grant { roles, .. } | Self::DefaultPrivileges { roles } => {
-                roles.iter().map(Vec::as_slice).collect()
-            }
+            Self::Policy { roles, .. } | Self::Grant { roles, .. } => roles.iter().collect(),
+            Self::DefaultPrivileges { makers, roles } => makers.iter().chain(roles).collect(),
+            Self::Grantor { role } => role.iter().collect(),
             _ => Vec::new(),
-        }
+        };
+        all.into_iter().filter(|role| role.is_name()).collect()
+    }
+
+    /// Whether it gives away the schema `public`, which every new database has: dumps of servers before 15 by
+    /// later clients say that it belongs to the server's first role.
+    pub fn is_owner_of_public(&self) -> bool {
+        matches!(self, Self::Owner { object: Object::Schema, name: Some(name), .. }
+            if name.schema.is_none() && name.name == b"public")
     }
 
     /// Why only a superuser may run the statement; `None` if that is not known from its kind.

@@ -107,6 +107,11 @@ fn named(object: Object, name: Option<&Name>) -> String {
     }
 }
 
+fn roles_of(roles: &[Role]) -> String {
+    let named = roles.iter().filter(|role| role.is_name());
+    names(&named.map(|role| role.name.clone()).collect::<Vec<_>>())
+}
+
 fn brief_step(step: &Step) -> String {
     match step {
         Step::Setting { name, values } => format!("set {name} [{}]", names(values)),
@@ -152,17 +157,36 @@ fn brief_step(step: &Step) -> String {
         }
         Step::Trigger { table } => format!("trigger of {table}"),
         Step::Rule { table } => format!("rule of {table}"),
-        Step::Policy { table, roles } => format!("policy of {table} for [{}]", names(roles)),
         Step::Refresh { view } => format!("refresh {view}"),
-        Step::UserMapping { role, server } => format!("mapping of {} at {}", shown(role), shown(server)),
         Step::Subscription { name } => format!("subscription {}", shown(name)),
         Step::Comment { object } => format!("comment on {object:?}"),
         Step::SecurityLabel { object } => format!("label on {object:?}"),
-        Step::Owner { object, name, role } => {
-            format!("owner of {} is {}", named(*object, name.as_ref()), shown(role))
+        Step::Policy { .. }
+        | Step::UserMapping { .. }
+        | Step::Owner { .. }
+        | Step::Grant { .. }
+        | Step::DefaultPrivileges { .. }
+        | Step::Grantor { .. } => brief_roles(step),
+    }
+}
+
+fn brief_roles(step: &Step) -> String {
+    match step {
+        Step::Policy { table, roles } => format!("policy of {table} for [{}]", roles_of(roles)),
+        Step::UserMapping { role, server } => {
+            format!("mapping of {} at {}", shown(&role.name), shown(server))
         }
-        Step::Grant { object, roles } => format!("rights on {object:?} for [{}]", names(roles)),
-        Step::DefaultPrivileges { roles } => format!("default rights for [{}]", names(roles)),
+        Step::Owner { object, name, role } => {
+            format!("owner of {} is {}", named(*object, name.as_ref()), shown(&role.name))
+        }
+        Step::Grant { object, roles } => format!("rights on {object:?} for [{}]", roles_of(roles)),
+        Step::DefaultPrivileges { makers, roles } => {
+            let all: Vec<Role> = makers.iter().chain(roles).cloned().collect();
+            format!("default rights for [{}]", roles_of(&all))
+        }
+        Step::Grantor { role: Some(role) } => format!("grantor {}", shown(&role.name)),
+        Step::Grantor { role: None } => "grantor is the owner".to_owned(),
+        other => panic!("{other:?} names no roles"),
     }
 }
 
@@ -531,7 +555,7 @@ fn roles_and_superusers_that_a_statement_needs_are_known() {
         ("CREATE TABLE t (a integer)", "", false),
     ] {
         let Judged::Send(step) = judge(text.as_bytes(), &Options::new(18)) else { panic!("{text}") };
-        let named: Vec<Vec<u8>> = step.roles().into_iter().map(<[u8]>::to_vec).collect();
+        let named: Vec<Vec<u8>> = step.roles().into_iter().map(|role| role.name.clone()).collect();
         assert_eq!(names(&named), roles, "{text}");
         assert_eq!(step.needs_superuser().is_some(), superuser, "{text}");
     }

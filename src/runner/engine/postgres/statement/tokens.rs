@@ -35,6 +35,11 @@ impl<'a> Tokens<'a> {
         { self.lexer }.next()
     }
 
+    /// Bytes that are not read yet.
+    pub(super) const fn left(&self) -> usize {
+        self.lexer.left()
+    }
+
     /// Passes one keyword or several.
     pub(super) fn words(&mut self, words: &str) -> bool {
         let mut next = *self;
