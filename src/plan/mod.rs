@@ -14,7 +14,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use crate::api::connection::{ReplaceBy, TlsMode};
-pub use crate::api::restore::spec::{Rows, Sessions, Statements, Statistics, Strategy, Switch, VersionGuard};
+pub use crate::api::restore::spec::{
+    Content, Rows, Sessions, Statements, Statistics, Strategy, Switch, VersionGuard,
+};
 pub use crate::api::restore::{Compression, Format, Mode, OverwritePolicy};
 pub use crate::api::{Duration, Engine};
 pub use order::{Held, Order, Pinned, Task, pod};
@@ -62,6 +64,9 @@ pub struct RestorePlan {
     pub statistics: Statistics,
     /// How rows are compared.
     pub rows: Rows,
+    /// Whether the content of rows is compared.
+    #[serde(default)]
+    pub content: Content,
     /// Queries that must answer true before the switch; all are for the target's one database.
     #[serde(default)]
     pub queries: Vec<Query>,

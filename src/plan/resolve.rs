@@ -15,7 +15,7 @@ use super::{
     BackupPlan, Binding, KeyKind, KeyProfile, Latest, OverwritePlan, PlanVersion, Query, RestorePlan, S3Keys,
     S3Storage, SecretKey, Selector, Storage, Timeouts, VolumeStorage,
 };
-use crate::api::restore::spec::Switch;
+use crate::api::restore::spec::{Content, Switch};
 use crate::api::restore::{Backup, Discovery, Mode};
 use crate::api::{
     BackupStorage, BackupStorageSpec, DatabaseConnection, DatabaseRestore, DatabaseRestoreSpec, Duration,
@@ -88,6 +88,7 @@ pub fn resolve(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePl
         statements: spec.statements,
         statistics: spec.statistics,
         rows: spec.verification.rows,
+        content: spec.verification.content,
         queries: spec
             .verification
             .queries
@@ -315,6 +316,10 @@ impl<'a> Resolver<'a> {
         if spec.mode == Mode::Verify && !spec.verification.queries.is_empty() {
             let message = "mode Verify loads nothing that could be asked: remove them";
             self.problem(Reason::InvalidSpec, "spec.verification.queries", message);
+        }
+        if spec.mode == Mode::Verify && spec.verification.content == Content::Digest {
+            let message = "mode Verify loads nothing that could be compared: remove it";
+            self.problem(Reason::InvalidSpec, "spec.verification.content", message);
         }
         if spec.mode == Mode::Verify
             && spec.hooks.as_ref().is_some_and(|hooks| !hooks.before_switch.is_empty())

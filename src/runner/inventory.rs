@@ -51,6 +51,25 @@ pub struct TableRows {
     pub rows: u64,
 }
 
+/// What the rows of one table add up to, as the dump's `COPY` data write them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableDigest {
+    /// The table's name as in [`TableRows`]; partitions that are loaded through their root go by its name.
+    pub table: String,
+    /// The table for use in a statement, quoted, in the dump's encoding.
+    pub relation: Vec<u8>,
+    /// The columns in the order of the rows, each quoted, in the dump's encoding; none: all.
+    pub columns: Vec<Vec<u8>>,
+    /// The dump's `client_encoding` there; empty where it states none.
+    pub encoding: Vec<u8>,
+    /// How many rows there are.
+    pub rows: u64,
+    /// Their hashes, added modulo 2^128.
+    pub sum: u128,
+    /// Why the rows cannot be compared with those of a server.
+    pub doubt: Option<&'static str>,
+}
+
 /// The tables of one of the databases that a dump changes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseTables {
@@ -62,6 +81,8 @@ pub struct DatabaseTables {
     pub create_statement: Option<Vec<u8>>,
     /// Extensions that it needs.
     pub extensions: Vec<String>,
+    /// What the rows of its tables add up to, where that was asked for.
+    pub digests: Option<Vec<TableDigest>>,
 }
 
 /// What an engine's reader learned of one dump while pass 1 went through it.
@@ -84,6 +105,8 @@ pub struct DumpFacts {
     pub extensions: Vec<String>,
     /// Tables whose rows are of use in the order of the dump alone.
     pub in_order: Vec<String>,
+    /// What the rows of its tables add up to, where that was asked for.
+    pub digests: Option<Vec<TableDigest>>,
     /// Bytes per page, where the format is a database file of pages.
     pub page_size: Option<u32>,
     /// What in the format is newer than this program knows; a matter of the version guard.
@@ -123,6 +146,7 @@ impl DatabaseEntry {
             tables: Some(found.tables.clone()),
             create_statement: found.create_statement.clone(),
             extensions: found.extensions.clone(),
+            digests: found.digests.clone(),
             databases: vec![found],
             ..self.facts.clone()
         };

@@ -64,7 +64,7 @@ fn script(names: &[&str]) -> String {
 }
 
 /// A database of everything that this server takes; without `strong`, of what its creator may make.
-fn source(server: &Postgres, strong: bool) -> String {
+pub(super) fn source(server: &Postgres, strong: bool) -> String {
     let database = server.database();
     server.sql("postgres", &format!("alter database {database} owner to {CREATOR}"));
     let (weak_parts, strong_parts) = parts(server.major);

@@ -1,5 +1,6 @@
 //! The PostgreSQL engine against real servers of every supported age.
 
+mod digests;
 mod fidelity;
 mod formats;
 mod lanes;

@@ -102,7 +102,7 @@ fn check_version(
 }
 
 /// The release series of a version: `15` of `15.18`, and 9 of all before 10.
-fn series(version: &str) -> Option<u32> {
+pub(super) fn series(version: &str) -> Option<u32> {
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 

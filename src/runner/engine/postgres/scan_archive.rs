@@ -8,6 +8,7 @@ use super::archive::reader::{ArchiveReader, Event};
 use super::copy::Rows;
 use super::in_order;
 use super::names::Name;
+use super::scan_digest::Digests;
 use super::script::{HEAD_BYTES, Keep, Script, Statement};
 use super::split::Splitter;
 use super::subject::{Subject, TableName, subject};
@@ -37,10 +38,15 @@ impl Scanner for ArchiveScanner {
         self.reader.feed(bytes, &mut |event| inventory.take(event))
     }
 
+    fn digest_rows(&mut self) {
+        self.inventory.tables.with_digests();
+        self.inventory.digests = Some(Digests::default());
+    }
+
     fn finish(mut self: Box<Self>) -> Result<DumpFacts> {
         let inventory = &mut self.inventory;
         self.reader.finish(&mut |event| inventory.take(event))?;
-        let Counts { tables, databases, extensions, in_order } = self.inventory.tables.into_counts();
+        let Counts { tables, databases, extensions, in_order, digests } = self.inventory.tables.into_counts();
         Ok(DumpFacts {
             tables: Some(tables),
             databases,
@@ -51,6 +57,7 @@ impl Scanner for ArchiveScanner {
             warnings: self.inventory.warnings,
             extensions,
             in_order,
+            digests,
             late_contents: self.reader.late_contents(),
             ..DumpFacts::default()
         })
@@ -69,6 +76,8 @@ struct Inventory {
     contents: super::settings::Settings,
     /// The table whose data go by.
     table: Option<TableName>,
+    /// Adds up rows, where that was asked for.
+    digests: Option<Digests>,
     /// Splits its statements, where its data are such.
     inserts: Option<(Splitter, Inserts)>,
 }
@@ -80,6 +89,9 @@ impl Inventory {
             Event::Begin(entry) => {
                 self.table = (!entry.is_large_objects()).then(|| table_of(entry));
                 let splits = self.table.is_some() && entry.copy_statement.is_empty();
+                if let Some(digests) = self.digests.as_mut().filter(|_| !splits && self.table.is_some()) {
+                    digests.begin(&entry.copy_statement, Some(&entry.namespace));
+                }
                 self.inserts = splits.then(|| {
                     let splitter = Splitter::new(Keep::Head).with_settings(self.contents);
                     (splitter, Inserts::default())
@@ -91,13 +103,25 @@ impl Inventory {
                 None => Ok(()),
             },
             Event::End(rows) => self.end(rows),
-            Event::Rows(_) | Event::Object(_) | Event::ObjectBytes(_) | Event::ObjectEnd => Ok(()),
+            Event::Rows(rows) => {
+                if let Some(digests) = &mut self.digests {
+                    digests.rows(rows.bytes);
+                }
+                Ok(())
+            }
+            Event::Object(_) | Event::ObjectBytes(_) | Event::ObjectEnd => Ok(()),
         }
     }
 
     fn list(&mut self, header: &Header, entries: &[Entry]) -> Result<()> {
         self.version = version(&String::from_utf8_lossy(&header.server_version));
         self.contents = super::archive::entry::settings(entries)?;
+        let encodings = entries.iter().filter(|entry| entry.desc == b"ENCODING");
+        for encoding in encodings.map(|entry| subject(entry.defn.trim_ascii_start())) {
+            if let (Some(digests), Subject::Set(_, value)) = (&mut self.digests, encoding) {
+                digests.encoding = value;
+            }
+        }
         self.tables.connect(&header.database)?;
         let create = entries.iter().find(|entry| entry.desc == b"DATABASE");
         self.create_statement =
@@ -126,6 +150,9 @@ impl Inventory {
             splitter.finish(&mut inserts)?;
             rows = inserts.rows;
             self.largest = self.largest.max(inserts.largest);
+        }
+        if let Some((name, digest)) = self.digests.as_mut().and_then(|digests| digests.end(rows)) {
+            self.tables.add_digest(&name, digest)?;
         }
         match self.table.take() {
             Some(table) => self.tables.add(&table, rows),

@@ -4,6 +4,7 @@
 use super::copy::Rows;
 use super::in_order;
 use super::names::Name;
+use super::scan_digest::Digests;
 use super::script::{Keep, Script, Statement};
 use super::split::Splitter;
 use super::statement::{DatabaseFact, Judged, Options, Step, judge};
@@ -47,6 +48,11 @@ impl Scanner for ScriptScanner {
         self.splitter.feed(bytes, &mut self.inventory)
     }
 
+    fn digest_rows(&mut self) {
+        self.inventory.tables.with_digests();
+        self.inventory.digests = Some(Digests::default());
+    }
+
     fn finish(mut self: Box<Self>) -> Result<DumpFacts> {
         self.splitter.finish(&mut self.inventory)?;
         self.inventory.into_facts()
@@ -59,6 +65,8 @@ struct Inventory {
     tables: Tables,
     /// The table that COPY data are for.
     copy: Option<TableName>,
+    /// Adds up rows, where that was asked for.
+    digests: Option<Digests>,
     /// First entry of `search_path`, for dumps that do not qualify names (before 10.3).
     schema: Option<Vec<u8>>,
     largest: u64,
@@ -96,7 +104,7 @@ impl Inventory {
             let what = "the dump holds no statement";
             return Err(Fault::new(Stage::Inspect, Reason::Truncated, what));
         }
-        let Counts { tables, mut databases, extensions, in_order } = self.tables.into_counts();
+        let Counts { tables, mut databases, extensions, in_order, digests } = self.tables.into_counts();
         for database in &mut databases {
             let mut created = self.create_statements.iter();
             let found = created.find(|(name, _)| String::from_utf8_lossy(name) == database.name);
@@ -111,6 +119,7 @@ impl Inventory {
             create_statement: self.create_statements.into_iter().next().map(|(_, text)| text),
             extensions,
             in_order,
+            digests,
             ..DumpFacts::default()
         })
     }
@@ -144,6 +153,12 @@ impl Script for Inventory {
                 self.schema = Some(value).filter(|schema| !schema.is_empty());
                 Ok(())
             }
+            Subject::Set(name, value) if name == b"client_encoding" => {
+                if let Some(digests) = &mut self.digests {
+                    digests.encoding = value;
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -155,14 +170,23 @@ impl Script for Inventory {
             return Err(Fault::new(Stage::Inspect, Reason::UnsafeContent, what));
         };
         self.copy = Some(self.resolved(name));
+        if let Some(digests) = &mut self.digests {
+            digests.begin(statement.text, self.schema.as_deref());
+        }
         Ok(())
     }
 
-    fn copy_rows(&mut self, _: Rows<'_>) -> Result<()> {
+    fn copy_rows(&mut self, rows: Rows<'_>) -> Result<()> {
+        if let Some(digests) = &mut self.digests {
+            digests.rows(rows.bytes);
+        }
         Ok(())
     }
 
     fn copy_end(&mut self, rows: u64) -> Result<()> {
+        if let Some((name, digest)) = self.digests.as_mut().and_then(|digests| digests.end(rows)) {
+            self.tables.add_digest(&name, digest)?;
+        }
         match self.copy.take() {
             Some(name) => self.tables.add(&name, rows),
             None => Ok(()),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::subject::TableName;
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::{DatabaseTables, TableRows};
+use crate::runner::inventory::{DatabaseTables, TableDigest, TableRows};
 
 /// Bytes of all names of tables and databases of a dump together.
 const NAMES_LIMIT_BYTES: usize = 64 * 1024 * 1024;
@@ -16,6 +16,7 @@ struct Part {
     name: Vec<u8>,
     tables: BTreeMap<TableName, u64>,
     extensions: BTreeSet<Vec<u8>>,
+    digests: BTreeMap<TableName, TableDigest>,
 }
 
 /// Rows by database and table.
@@ -29,6 +30,8 @@ pub(super) struct Tables {
     current: Option<usize>,
     /// Tables whose rows are of use in the order of the dump alone.
     in_order: BTreeSet<TableName>,
+    /// Whether rows are added up.
+    digests: bool,
     names_bytes: usize,
 }
 
@@ -42,6 +45,8 @@ pub(super) struct Counts {
     pub(super) extensions: Vec<String>,
     /// Tables whose rows are of use in the order of the dump alone.
     pub(super) in_order: Vec<String>,
+    /// What rows add up to, of all of them, where that was asked for.
+    pub(super) digests: Option<Vec<TableDigest>>,
 }
 
 impl Tables {
@@ -75,6 +80,25 @@ impl Tables {
         self.check()
     }
 
+    /// From here on rows are added up, too.
+    pub(super) const fn with_digests(&mut self) {
+        self.digests = true;
+    }
+
+    /// Adds what the rows of one block of `COPY` data add up to. A table may have several blocks.
+    pub(super) fn add_digest(&mut self, name: &TableName, block: TableDigest) -> Result<()> {
+        let digests = &mut self.part().digests;
+        if let Some(known) = digests.get_mut(name) {
+            known.join(block);
+            return Ok(());
+        }
+        let bytes =
+            block.relation.len() + block.columns.iter().map(|column| column.len() + 24).sum::<usize>();
+        digests.insert(name.clone(), block);
+        self.names_bytes += name.table.len() + bytes + 160;
+        self.check()
+    }
+
     /// Notes an extension that the present database needs.
     pub(super) fn extension(&mut self, name: &[u8]) -> Result<()> {
         self.part().extensions.insert(name.to_vec());
@@ -101,6 +125,9 @@ impl Tables {
     pub(super) fn into_counts(self) -> Counts {
         let all = self.databases.iter().chain([&self.first]).flat_map(|part| &part.extensions);
         let extensions = all.collect::<BTreeSet<_>>().into_iter().map(|name| lossy(name)).collect();
+        let added_up = |digests: BTreeMap<TableName, TableDigest>| {
+            self.digests.then(|| digests.into_values().collect::<Vec<_>>())
+        };
         let databases: Vec<DatabaseTables> = self
             .databases
             .into_iter()
@@ -109,8 +136,13 @@ impl Tables {
                 tables: listed(part.tables),
                 create_statement: None,
                 extensions: part.extensions.iter().map(|name| lossy(name)).collect(),
+                digests: added_up(part.digests),
             })
             .collect();
+        let digests = match databases.as_slice() {
+            [one] if self.first.tables.is_empty() => one.digests.clone(),
+            _ => added_up(self.first.digests),
+        };
         let mut tables = listed(self.first.tables);
         let several = databases.len() > 1 || !tables.is_empty();
         for database in &databases {
@@ -124,6 +156,7 @@ impl Tables {
             databases,
             extensions,
             in_order: self.in_order.iter().map(TableName::shown).collect(),
+            digests,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::content;
 use super::load::Loaded;
 use super::names::ident;
 use super::server::{PostgresTarget, Session, Who};
@@ -48,7 +49,7 @@ pub(super) fn verify(
             ));
             tables.extend(by_load.into_iter().filter(|table| uncounted.contains(&table.name)));
         }
-        compare(expected, &Found::new(&tables, roots), &loaded.grown, "the database holds")?;
+        compare(expected, &Found::new(&tables, roots.clone()), &loaded.grown, "the database holds")?;
         (tables, bytes)
     } else {
         let counted_tables = counted(by_load.len() as u64, "table");
@@ -56,6 +57,7 @@ pub(super) fn verify(
         (by_load, size(&mut session)?)
     };
     check_objects(&mut session, &mut checks)?;
+    checks.extend(content::check(&mut session, (settings, database), incoming, (loaded, &roots), context)?);
     Ok(Verified { tables, bytes, checks })
 }
 
