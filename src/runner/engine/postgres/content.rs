@@ -69,7 +69,7 @@ fn folded(digests: &[TableDigest], roots: &HashMap<String, String>) -> BTreeMap<
         digests.iter().filter(|it| root(it).is_none()).map(|it| (it.table.clone(), it.clone())).collect();
     for digest in digests {
         if let Some(known) = root(digest).and_then(|root| folded.get_mut(&root)) {
-            known.join(digest.clone());
+            known.join(digest);
         }
     }
     folded

@@ -72,7 +72,7 @@ impl RowHasher {
         while let Some(end) = memchr(b'\n', bytes) {
             let (row, rest) = bytes.split_at(end);
             bytes = rest.get(1..).unwrap_or_default();
-            self.carriage_returns |= row.last().or(self.open.last()) == Some(&b'\r');
+            self.carriage_returns |= row.last().or_else(|| self.open.last()) == Some(&b'\r');
             if self.open.is_empty() && self.long.is_none() {
                 self.row(row);
             } else {

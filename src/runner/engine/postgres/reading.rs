@@ -10,6 +10,7 @@ use super::server::{PostgresTarget, Session, Who};
 use crate::reason::Reason;
 use crate::runner::engine::Context;
 use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::progress::Progress;
 
 /// What `pg_dump` sets for its own `COPY TO`, and what it leaves as it finds it: the zone, which the sums
 /// do not depend on, and the form of `bytea`, whose default nearly everybody has.
@@ -48,8 +49,7 @@ pub(super) fn read_all(
     readings: Vec<Reading>,
     context: &Context,
 ) -> Result<Vec<Reading>> {
-    let total = readings.iter().map(|reading| reading.bytes).sum();
-    context.progress.begin(Stage::Verify, format!("comparing the rows of {database}"), total);
+    context.progress.begin(Stage::Verify, format!("comparing the rows of {database}"), 0);
     let lanes = settings.lanes.clamp(1, readings.len().max(1));
     let (queue, done) = (Mutex::new(readings.into_iter()), Mutex::new(Vec::new()));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -61,13 +61,18 @@ pub(super) fn read_all(
         };
         while let Some(mut reading) = next() {
             lane.read(&mut reading)?;
-            context.progress.advance(reading.bytes);
             done.lock().unwrap_or_else(PoisonError::into_inner).push(reading);
         }
         Ok(())
     };
+    let stop = |fault| {
+        // What the others have begun is enough.
+        queue.lock().unwrap_or_else(PoisonError::into_inner).by_ref().for_each(drop);
+        fault
+    };
     thread::scope(|scope| {
-        let lanes: Vec<_> = (0..lanes).map(|number| scope.spawn(move || work(number))).collect();
+        let lanes: Vec<_> =
+            (0..lanes).map(|number| scope.spawn(move || work(number).map_err(stop))).collect();
         let ended = lanes.into_iter().map(|lane| lane.join().unwrap_or_else(|_| Err(broken())));
         ended.collect::<Vec<_>>().into_iter().collect::<Result<()>>()
     })?;
@@ -82,6 +87,7 @@ fn broken() -> Fault {
 /// One session that reads.
 struct Lane {
     session: Session,
+    progress: Progress,
     /// The encoding that it has now.
     encoding: Vec<u8>,
 }
@@ -92,7 +98,7 @@ impl Lane {
         for setting in SETTINGS {
             session.run("read rows as pg_dump does", setting, Reason::VerificationFailed)?;
         }
-        Ok(Self { session, encoding: Vec::new() })
+        Ok(Self { session, progress: context.progress.clone(), encoding: Vec::new() })
     }
 
     fn read(&mut self, reading: &mut Reading) -> Result<()> {
@@ -129,8 +135,11 @@ impl Lane {
     }
 
     fn sum(&mut self, reading: &Reading) -> Result<RowSum> {
-        let mut hasher = RowHasher::default();
-        let copied = self.session.connection.copy_out(&reading.statement, &mut |rows| hasher.feed(rows));
+        let (mut hasher, progress) = (RowHasher::default(), &self.progress);
+        let copied = self.session.connection.copy_out(&reading.statement, &mut |rows| {
+            hasher.feed(rows);
+            progress.advance(rows.len() as u64);
+        });
         copied.map_err(|error| {
             let what = format!("failed to read the rows of {}", reading.table);
             error.fault(Stage::Verify, Reason::VerificationFailed, &what)

@@ -71,7 +71,7 @@ impl TableDigest {
     }
 
     /// Adds the rows of another block of the same table, or of a partition of it.
-    pub(super) fn join(&mut self, other: Self) {
+    pub(super) fn join(&mut self, other: &Self) {
         if self.columns != other.columns || self.encoding != other.encoding {
             self.doubt = Some("its rows come in blocks of different columns");
         }

@@ -89,7 +89,7 @@ impl Tables {
     pub(super) fn add_digest(&mut self, name: &TableName, block: TableDigest) -> Result<()> {
         let digests = &mut self.part().digests;
         if let Some(known) = digests.get_mut(name) {
-            known.join(block);
+            known.join(&block);
             return Ok(());
         }
         let bytes =
