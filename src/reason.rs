@@ -205,6 +205,9 @@ reasons! {
     ExtensionNotAvailable, Target, false,
         "The backup needs an extension that the server does not have, or that the login may not create.",
         "Install the extension at the server. One that only a superuser may create can be created beforehand in an empty database, for a login without CREATEDB to load into.";
+    LocaleNotAvailable, Target, false,
+        "The backup's database has an encoding or a locale that the server does not have.",
+        "Install what the message names at the server, or create the empty database with a locale that it has, for the run to load into.";
     PoolerNotSupported, Target, false,
         "A connection pooler answers in the server's place, and locks would not hold behind it.",
         "Name the server's own host and port in the connection.";

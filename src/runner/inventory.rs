@@ -101,6 +101,8 @@ pub struct DumpFacts {
     pub engine_version: Option<String>,
     /// The statement with which the dump would create its database, where it holds one.
     pub create_statement: Option<Vec<u8>>,
+    /// The encoding that the dump says its text is in, the first where it says several.
+    pub client_encoding: Option<String>,
     /// Extensions of the server that it needs.
     pub extensions: Vec<String>,
     /// Tables whose rows are of use in the order of the dump alone.

@@ -4,6 +4,7 @@ mod digests;
 mod fidelity;
 mod formats;
 mod lanes;
+mod locales;
 mod regression;
 mod restores;
 mod switches;

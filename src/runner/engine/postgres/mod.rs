@@ -21,6 +21,7 @@ mod held;
 mod hook;
 mod in_order;
 mod load;
+mod locale;
 mod meta;
 pub mod names;
 mod preflight;

@@ -2,6 +2,7 @@
 //! needed. Writes nothing.
 
 use super::extensions;
+use super::locale;
 use super::server::{PostgresTarget, Server};
 use super::survey::Seen;
 use crate::reason::Reason;
@@ -24,6 +25,7 @@ pub(super) fn check(
     refuse_several(incoming)?;
     notes.extend(check_version(settings, server, incoming)?);
     check_rights(settings, server, seen)?;
+    notes.extend(locale::check(settings, server, seen, incoming)?);
     notes.extend(extensions::check(settings, server, seen, &incoming.facts.extensions)?);
     if seen.is_in_place() {
         refuse_hooks(settings)?;

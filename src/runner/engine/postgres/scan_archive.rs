@@ -54,6 +54,7 @@ impl Scanner for ArchiveScanner {
             largest_statement: self.inventory.largest.max(self.reader.contents_bytes()),
             engine_version: self.inventory.version,
             create_statement: self.inventory.create_statement,
+            client_encoding: self.inventory.client_encoding,
             warnings: self.inventory.warnings,
             extensions,
             in_order,
@@ -70,6 +71,7 @@ struct Inventory {
     tables: Tables,
     version: Option<String>,
     create_statement: Option<Vec<u8>>,
+    client_encoding: Option<String>,
     largest: u64,
     warnings: Vec<String>,
     /// Settings of the archive's texts, for the statements of `--inserts`.
@@ -118,7 +120,9 @@ impl Inventory {
         self.contents = super::archive::entry::settings(entries)?;
         let encodings = entries.iter().filter(|entry| entry.desc == b"ENCODING");
         for encoding in encodings.map(|entry| subject(entry.defn.trim_ascii_start())) {
-            if let (Some(digests), Subject::Set(_, value)) = (&mut self.digests, encoding) {
+            let Subject::Set(_, value) = encoding else { continue };
+            self.client_encoding = Some(String::from_utf8_lossy(&value).into_owned());
+            if let Some(digests) = &mut self.digests {
                 digests.encoding = value;
             }
         }

@@ -74,6 +74,7 @@ struct Inventory {
     cluster: bool,
     ended: bool,
     version: Option<String>,
+    client_encoding: Option<String>,
     /// By the database that is created.
     create_statements: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -117,6 +118,7 @@ impl Inventory {
             largest_statement: self.largest,
             engine_version: self.version,
             create_statement: self.create_statements.into_iter().next().map(|(_, text)| text),
+            client_encoding: self.client_encoding,
             extensions,
             in_order,
             digests,
@@ -154,6 +156,8 @@ impl Script for Inventory {
                 Ok(())
             }
             Subject::Set(name, value) if name == b"client_encoding" => {
+                let name = String::from_utf8_lossy(&value).into_owned();
+                self.client_encoding.get_or_insert(name);
                 if let Some(digests) = &mut self.digests {
                     digests.encoding = value;
                 }

@@ -29,6 +29,7 @@ fn rows_are_added_up_by_table_however_a_dump_is_cut() {
     hasher.feed(b"3\tz\n1\tx\n2\ty\n");
     for step in [1, 3, 50, script.len()] {
         let facts = digests(script.as_bytes(), step);
+        assert_eq!(facts.client_encoding.as_deref(), Some("LATIN1"));
         let found = facts.digests.unwrap();
         let short: Vec<_> = found.iter().map(|it| (it.table.as_str(), it.rows, it.doubt.is_some())).collect();
         let expected = [("s.bare", 0, false), ("s.odd", 1, true), ("s.other", 2, true), ("s.t", 3, false)];
