@@ -231,6 +231,32 @@ fn content_is_compared_in_the_encoding_of_the_dump_and_under_other_settings_of_t
 }
 
 #[test]
+fn tables_are_known_again_whose_names_the_dump_has_in_another_encoding() {
+    let server = postgres(15);
+    let source = server.database();
+    server.sql(
+        &source,
+        "create schema \"č\"; create table \"č\".\"žluť\" (a int); insert into \"č\".\"žluť\" values (1), (2);
+         create table plain (a int); insert into plain values (3)",
+    );
+    for (number, format) in ["--format=plain", "--format=custom", "--inserts"].into_iter().enumerate() {
+        let backup = Backup::with_digests(server.dump(15, &source, &["--encoding=LATIN2", format]));
+        let target = fresh(&format!("spelled_{number}"));
+        let done = restore(settings(server, SUPERUSER, &target), &backup)
+            .unwrap_or_else(|fault| panic!("{format}: {}", fault.full_message()));
+        let found: Vec<_> = done.verified.tables.iter().map(|it| (it.name.as_str(), it.rows)).collect();
+        assert_eq!(found, [("public.plain", 1), ("č.žluť", 2)], "{format}");
+        let equal = if format == "--inserts" { 0 } else { 2 };
+        let said = format!("content of {equal} tables equal by digest");
+        assert_eq!(told(&done.verified.checks)[0], said, "{format}");
+        let fault =
+            verified_after(server, &backup, &format!("respelled_{number}"), "delete from \"č\".\"žluť\"");
+        let fault = fault.err().filter(|_| equal > 0);
+        assert_eq!(fault.map(|it| it.message.contains("č.žluť: ")), (equal > 0).then_some(true), "{format}");
+    }
+}
+
+#[test]
 fn rows_that_a_policy_hides_from_their_owner_are_said() {
     let server = postgres(15);
     let source = server.database();

@@ -36,6 +36,7 @@ pub mod script;
 mod server;
 pub mod settings;
 mod shape;
+mod spelled;
 pub mod split;
 pub mod statement;
 pub mod subject;

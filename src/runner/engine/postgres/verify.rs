@@ -6,6 +6,7 @@ use super::content;
 use super::load::Loaded;
 use super::names::ident;
 use super::server::{PostgresTarget, Session, Who};
+use super::spelled::Spelled;
 use super::wire::Row;
 use crate::reason::Reason;
 use crate::report::counted;
@@ -29,10 +30,12 @@ pub(super) fn verify(
     loaded: &Loaded,
     context: &Context,
 ) -> Result<Verified> {
-    let expected = incoming.facts.tables.as_deref().unwrap_or_default();
     let by_load: Vec<LoadedTable> =
         loaded.rows.iter().map(|(name, rows)| LoadedTable { name: name.clone(), rows: *rows }).collect();
     let mut session = settings.session(Who::Restorer, database, Stage::Verify, &context.cancel)?;
+    let spelled = Spelled::ask(&mut session, &incoming.facts)?;
+    let (incoming, by_load) = (&*spelled.entry(incoming), spelled.tables(by_load));
+    let expected = incoming.facts.tables.as_deref().unwrap_or_default();
     let roots = roots(&mut session)?;
     // Of a table without rows the load says nothing.
     let with_rows: Vec<TableRows> = expected.iter().filter(|table| table.rows > 0).cloned().collect();
