@@ -211,6 +211,9 @@ reasons! {
     TablespaceMissing, Target, false,
         "The backup names a tablespace that the server does not have, or that the login may not use.",
         "Create it or grant CREATE on it, or set `target.objects.tablespaces: Skip`: then everything lies in the database's own.";
+    LocaleNotAvailable, Target, false,
+        "The backup's database has an encoding or a locale that the server does not have.",
+        "Install what the message names at the server, or create the empty database with a locale that it has, for the run to load into.";
     PoolerNotSupported, Target, false,
         "A connection pooler answers in the server's place, and locks would not hold behind it.",
         "Name the server's own host and port in the connection.";

@@ -20,6 +20,7 @@ fn scan(data: &[u8], step: usize) -> Result<DumpFacts, Reason> {
 
 fn read(scanner: ArchiveScanner, data: &[u8], step: usize) -> Result<DumpFacts, Reason> {
     let mut scanner = Box::new(scanner);
+    scanner.digest_rows();
     for part in data.chunks(step) {
         scanner.feed(part).map_err(support::checked)?;
     }

@@ -16,6 +16,7 @@ use reinstate::runner::inventory::DumpFacts;
 
 fn scan(data: &[u8], step: usize) -> std::result::Result<DumpFacts, Reason> {
     let mut scanner = Box::new(ScriptScanner::default());
+    scanner.digest_rows();
     for part in data.chunks(step) {
         scanner.feed(part).map_err(support::checked)?;
     }

@@ -17,7 +17,9 @@ pub use crate::api::connection::{ReplaceBy, TlsMode};
 pub use crate::api::restore::parts::{
     Kept, MissingRoles, ObjectParts, Owners, Privileges, RoleMapping, Roles,
 };
-pub use crate::api::restore::spec::{Rows, Sessions, Statements, Statistics, Strategy, Switch, VersionGuard};
+pub use crate::api::restore::spec::{
+    Content, Rows, Sessions, Statements, Statistics, Strategy, Switch, VersionGuard,
+};
 pub use crate::api::restore::{Compression, Format, Mode, OverwritePolicy};
 pub use crate::api::{Duration, Engine};
 pub use order::{Held, Order, Pinned, Task, pod};
@@ -69,6 +71,9 @@ pub struct RestorePlan {
     pub statistics: Statistics,
     /// How rows are compared.
     pub rows: Rows,
+    /// Whether the content of rows is compared.
+    #[serde(default)]
+    pub content: Content,
     /// Queries that must answer true before the switch; each is one statement that only reads.
     #[serde(default)]
     pub queries: Vec<TargetSql>,

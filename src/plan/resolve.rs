@@ -15,7 +15,7 @@ use super::{
     BackupPlan, Binding, KeyKind, KeyProfile, Latest, OverwritePlan, PlanVersion, RestorePlan, S3Keys,
     S3Storage, SecretKey, Selector, Storage, TargetSql, Timeouts, VolumeStorage,
 };
-use crate::api::restore::spec::{Sql, Switch};
+use crate::api::restore::spec::{Content, Sql, Switch};
 use crate::api::restore::{Backup, Discovery, Mode};
 use crate::api::{
     BackupStorage, BackupStorageSpec, DatabaseConnection, DatabaseRestore, DatabaseRestoreSpec, Duration,
@@ -88,6 +88,7 @@ pub fn resolve(restore: &DatabaseRestore, objects: &Objects) -> Result<RestorePl
         statements: spec.statements,
         statistics: spec.statistics,
         rows: spec.verification.rows,
+        content: spec.verification.content,
         queries: spec.verification.queries.iter().map(target_sql).collect(),
         hooks: spec.hooks.iter().flat_map(|hooks| &hooks.before_switch).map(target_sql).collect(),
         parallelism: spec.parallelism.and_then(|count| u32::try_from(count).ok()),
@@ -309,6 +310,10 @@ impl<'a> Resolver<'a> {
         if spec.mode == Mode::Verify && !spec.verification.queries.is_empty() {
             let message = "mode Verify loads nothing that could be asked: remove them";
             self.problem(Reason::InvalidSpec, "spec.verification.queries", message);
+        }
+        if spec.mode == Mode::Verify && spec.verification.content == Content::Digest {
+            let message = "mode Verify loads nothing that could be compared: remove it";
+            self.problem(Reason::InvalidSpec, "spec.verification.content", message);
         }
         if spec.mode == Mode::Verify
             && spec.hooks.as_ref().is_some_and(|hooks| !hooks.before_switch.is_empty())

@@ -52,6 +52,25 @@ pub struct TableRows {
     pub rows: u64,
 }
 
+/// What the rows of one table add up to, as the dump's `COPY` data write them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableDigest {
+    /// The table's name as in [`TableRows`]; partitions that are loaded through their root go by its name.
+    pub table: String,
+    /// The table for use in a statement, quoted, in the dump's encoding.
+    pub relation: Vec<u8>,
+    /// The columns in the order of the rows, each quoted, in the dump's encoding; none: all.
+    pub columns: Vec<Vec<u8>>,
+    /// The dump's `client_encoding` there; empty where it states none.
+    pub encoding: Vec<u8>,
+    /// How many rows there are.
+    pub rows: u64,
+    /// Their hashes, added modulo 2^128.
+    pub sum: u128,
+    /// Why the rows cannot be compared with those of a server.
+    pub doubt: Option<&'static str>,
+}
+
 /// The tables of one of the databases that a dump changes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseTables {
@@ -65,6 +84,8 @@ pub struct DatabaseTables {
     pub extensions: Vec<String>,
     /// What it names beside itself.
     pub outside: Outside,
+    /// What the rows of its tables add up to, where that was asked for.
+    pub digests: Option<Vec<TableDigest>>,
 }
 
 /// What a dump names that is beside its database and not in it: roles and tablespaces of a server.
@@ -117,12 +138,16 @@ pub struct DumpFacts {
     pub engine_version: Option<String>,
     /// The statement with which the dump would create its database, where it holds one.
     pub create_statement: Option<Vec<u8>>,
+    /// The encoding that the dump says its text is in, the first where it says several.
+    pub client_encoding: Option<String>,
     /// Extensions of the server that it needs.
     pub extensions: Vec<String>,
     /// What it names beside its database.
     pub outside: Outside,
     /// Tables whose rows are of use in the order of the dump alone.
     pub in_order: Vec<String>,
+    /// What the rows of its tables add up to, where that was asked for.
+    pub digests: Option<Vec<TableDigest>>,
     /// Bytes per page, where the format is a database file of pages.
     pub page_size: Option<u32>,
     /// What in the format is newer than this program knows; a matter of the version guard.
@@ -163,6 +188,7 @@ impl DatabaseEntry {
             create_statement: found.create_statement.clone(),
             extensions: found.extensions.clone(),
             outside: found.outside.clone(),
+            digests: found.digests.clone(),
             databases: vec![found],
             ..self.facts.clone()
         };

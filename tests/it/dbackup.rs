@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use reinstate::reason::Reason;
 use reinstate::runner::engine::Context;
-use reinstate::runner::inventory::Proof;
+use reinstate::runner::inventory::{DumpFormat, Proof};
 use reinstate::runner::read::{Options, Scope};
 use serde_json::Value;
 
@@ -76,7 +76,7 @@ fn pass_two_gives_each_database_as_pass_one_saw_it() {
     for case in expected() {
         let file = text(&case, "file").unwrap();
         for scope in [Scope::Everything, Scope::Databases(None)] {
-            let options = Options { scope, ..Options::default() };
+            let options = Options { scope, digests: true, ..Options::default() };
             let examined = examine_file(&folder(), file, &keys, &options).unwrap();
             for (index, entry) in examined.databases.iter().enumerate() {
                 let mut dump = Vec::new();
@@ -84,6 +84,11 @@ fn pass_two_gives_each_database_as_pass_one_saw_it() {
                 examined.open_database(index, &context).unwrap().read_to_end(&mut dump).unwrap();
                 assert_eq!(reinstate::runner::meter::sha256(&dump), entry.sha256, "{file}");
                 assert_eq!(dump.len() as u64, entry.bytes, "{file}");
+                let rows = entry.facts.tables.iter().flatten().map(|table| table.rows).sum::<u64>();
+                let digested = entry.facts.digests.as_ref().map(|all| all.iter().map(|it| it.rows).sum());
+                let is_postgres =
+                    matches!(entry.format, DumpFormat::PostgresPlain | DumpFormat::PostgresArchive);
+                assert_eq!(digested, is_postgres.then_some(rows), "{file}");
             }
         }
     }

@@ -194,10 +194,14 @@ fn the_example_with_a_server_restores_there_asks_and_keeps_the_old() {
 
     let (code, report) = run(&text, &claims);
     assert_eq!((code, &report["outcome"]), (3, &Value::from("AwaitingConfirmation")), "{report}");
-    let confirmed =
-        text.replace("spec:\n  backup:", "spec:\n  overwrite: {confirm: [staging_main]}\n  backup:");
+    let confirmed = text.replace(
+        "spec:\n  backup:",
+        "spec:\n  overwrite: {confirm: [staging_main]}\n  verification: {content: Digest}\n  backup:",
+    );
     let (code, report) = run(&confirmed, &claims);
     assert_eq!((code, &report["outcome"]), (0, &Value::from("Restored")), "{report}");
+    let checks = report["verification"]["checks"].as_array().unwrap();
+    assert!(checks.contains(&Value::from("content of 3 tables equal by digest")), "{checks:?}");
     let previous = report["target"]["databases"][0]["previous"]["name"].as_str().unwrap();
     assert!(previous.starts_with("staging_main.reinstate-previous-"), "{previous}");
     for secret in ["test-only-password", "0efc75cce138bd8f"] {

@@ -284,6 +284,12 @@ fn what_cannot_be_done_is_refused_by_name() {
             "spec.verification.queries",
         ),
         (
+            format!("{{mode: Verify, backup: {{{BACKUP}}}, verification: {{content: Digest}}}}"),
+            Reason::InvalidSpec,
+            "spec.verification.content",
+        ),
+        (app(", verification: {content: Digest}"), Reason::InvalidSpec, "spec.verification.content"),
+        (
             format!("{{mode: Verify, backup: {{{BACKUP}, encryption: {{profileRef: {{name: e-away}}}}}}}}"),
             Reason::ReferenceNotFound,
             "spec.backup.encryption.profileRef.name",

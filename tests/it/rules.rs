@@ -129,7 +129,7 @@ fn defaults_are_those_of_the_design() {
         ("versionGuard", json!("Enforce")),
         ("statements", json!("Known")),
         ("statistics", json!("Analyze")),
-        ("verification", json!({"rows": "Exact"})),
+        ("verification", json!({"rows": "Exact", "content": "None"})),
         ("timeout", json!("24h")),
         ("startTimeout", json!("15m")),
         ("retries", json!(2)),

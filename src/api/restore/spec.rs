@@ -272,6 +272,16 @@ pub enum Rows {
     Loaded,
 }
 
+/// Whether the content of rows is compared.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// It is not.
+    #[default]
+    None,
+    /// By a digest of each table's rows.
+    Digest,
+}
+
 /// What is compared after the load.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -279,6 +289,10 @@ pub struct Verification {
     /// `Exact` counts the rows of every table; `Loaded` trusts what the load reported.
     #[serde(default)]
     pub rows: Rows,
+    /// PostgreSQL only: `Digest` reads every table back and compares its rows with the dump's by what
+    /// their hashes add up to.
+    #[serde(default)]
+    pub content: Content,
     /// Queries that must answer true; they run read-only, before the switch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

@@ -1,7 +1,7 @@
 //! A SQLite target: one file of a volume.
 
 use crate::api::connection::Sqlite;
-use crate::api::restore::spec::{Sessions, Statements};
+use crate::api::restore::spec::{Content, Sessions, Statements};
 use crate::api::restore::{Format, Target};
 use crate::api::{DatabaseConnectionSpec, DatabaseRestoreSpec};
 use crate::plan::resolve::Resolver;
@@ -38,6 +38,11 @@ impl Resolver<'_> {
         if spec.hooks.as_ref().is_some_and(|hooks| !hooks.before_switch.is_empty()) {
             let message = "SQL before the switch is not possible for SQLite yet";
             self.problem(Reason::NotSupported, "spec.hooks.beforeSwitch", message);
+        }
+        if spec.verification.content == Content::Digest {
+            let message =
+                "is for PostgreSQL; a SQLite file is compared whole, and of a dump the rows are counted";
+            self.problem(Reason::InvalidSpec, "spec.verification.content", message);
         }
         let id = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok());
         let settings = SqliteTarget {

@@ -47,6 +47,8 @@ pub struct Options {
     pub checksum: Option<Sha256>,
     /// Accept a backup without proof of being whole.
     pub allow_unproven: bool,
+    /// Add up the rows of each table, so that they can be compared with the loaded ones.
+    pub digests: bool,
     /// How far it may grow.
     pub limits: Limits,
 }
@@ -59,6 +61,7 @@ impl Default for Options {
             format: None,
             checksum: None,
             allow_unproven: false,
+            digests: false,
             limits: Limits::default(),
         }
     }

@@ -31,6 +31,8 @@ pub(super) struct Known {
     pub(super) contents: Option<Arc<[u8]>>,
     /// The decoded stream is the stored one, whose hash others take: see [`Walked::hashed_as`].
     pub(super) is_stored: bool,
+    /// Rows are added up, for [`DumpFacts::digests`].
+    pub(super) digests: bool,
 }
 
 /// What a walk found.
@@ -136,11 +138,14 @@ pub(super) fn not_the_stated(format: DumpFormat) -> Fault {
 }
 
 /// The scanner that takes the inventory of a dump.
-fn scanner(format: DumpFormat, contents: Option<&Arc<[u8]>>) -> Option<Box<dyn Scanner>> {
-    let own = match contents {
+fn scanner(format: DumpFormat, known: &Known) -> Option<Box<dyn Scanner>> {
+    let mut own = match &known.contents {
         Some(contents) => engine::scanner_again(format, Arc::clone(contents)),
         None => engine::scanner(format),
     };
+    if let Some(scanner) = own.as_mut().filter(|_| known.digests) {
+        scanner.digest_rows();
+    }
     own.or_else(|| match format {
         DumpFormat::PostgresPlain | DumpFormat::MySQLDump => Some(Box::new(TextScanner::default())),
         _ => None,
@@ -148,8 +153,8 @@ fn scanner(format: DumpFormat, contents: Option<&Arc<[u8]>>) -> Option<Box<dyn S
 }
 
 /// Reads one dump to its end.
-pub(super) fn scan(dump: &mut impl Read, format: DumpFormat) -> Result<(Sha256, u64, DumpFacts)> {
-    let mut scanner = scanner(format, None);
+fn scan(dump: &mut impl Read, format: DumpFormat, known: &Known) -> Result<(Sha256, u64, DumpFacts)> {
+    let mut scanner = scanner(format, known);
     let mut hasher = Hasher::default();
     let mut bytes = 0;
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -175,7 +180,7 @@ pub(super) fn scan(dump: &mut impl Read, format: DumpFormat) -> Result<(Sha256, 
 
 fn walk_dump(stream: &mut impl Read, format: DumpFormat, known: &Known, head: &[u8]) -> Result<Walked> {
     // The stream's own hash is this dump's hash: it is not computed twice.
-    let mut scanner = scanner(format, known.contents.as_ref());
+    let mut scanner = scanner(format, known);
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = stream.read(&mut buffer).map_err(read_fault)?;
@@ -227,7 +232,7 @@ fn walk_tar(stream: &mut impl Read, known: &Known) -> Result<Walked> {
     };
     check_regular(&first)?;
     if first.name == manifest::NAME {
-        return walk_databases(&mut archive, &first);
+        return walk_databases(&mut archive, &first, known);
     }
     if first.name.strip_suffix(".bak").is_some() {
         return walk_bak_files(&mut archive, first);
@@ -271,7 +276,7 @@ fn walked(
 }
 
 /// DBackup's TAR of several databases.
-fn walk_databases(archive: &mut TarReader<impl Read>, first: &Member) -> Result<Walked> {
+fn walk_databases(archive: &mut TarReader<impl Read>, first: &Member, known: &Known) -> Result<Walked> {
     if first.size > manifest::LIMIT_BYTES {
         return Err(fault(Reason::LimitExceeded, format!("a manifest of {} bytes", first.size)));
     }
@@ -297,7 +302,8 @@ fn walk_databases(archive: &mut TarReader<impl Read>, first: &Member) -> Result<
             return Err(fault(Reason::Truncated, message));
         };
         check_listed(&listed, &member)?;
-        found.push(walk_member(archive, Some(listed.name), &member, engine)?);
+        let known = Known { engine, name: Some(listed.name), digests: known.digests, ..Known::default() };
+        found.push(walk_member(archive, &member, &known)?);
     }
     if let Some(member) = archive.next_member()? {
         let message = format!("{:?} in the archive is not in its manifest", member.name);
@@ -320,21 +326,20 @@ fn check_listed(listed: &ListedDatabase, member: &Member) -> Result<()> {
 
 fn walk_member(
     archive: &mut TarReader<impl Read>,
-    name: Option<String>,
     member: &Member,
-    engine: Option<SourceEngine>,
+    known: &Known,
 ) -> Result<(DatabaseEntry, (u64, u64))> {
     let mut content = Peek::new(archive);
-    let (entry, _) = walk_entry(&mut content, name, engine)?;
+    let (entry, _) = walk_entry(&mut content, known)?;
     Ok((entry, (member.offset, member.size)))
 }
 
 /// Recognises and reads one dump that is a part of something larger.
 pub(super) fn walk_entry<R: Read>(
     content: &mut Peek<R>,
-    name: Option<String>,
-    engine: Option<SourceEngine>,
+    known: &Known,
 ) -> Result<(DatabaseEntry, SourceEngine)> {
+    let Known { engine, name, .. } = known.clone();
     let head = content.peek(detect::HEAD_BYTES).map_err(read_fault)?.to_vec();
     let format = match detect::content(&head, engine) {
         Content::Dump(format) => format,
@@ -347,7 +352,7 @@ pub(super) fn walk_entry<R: Read>(
         }
     };
     let found = same_family(engine, detect::engine_of(format, &head));
-    let (sha256, bytes, facts) = scan(content, format)?;
+    let (sha256, bytes, facts) = scan(content, format, known)?;
     Ok((DatabaseEntry { name, format, bytes, sha256, facts }, found))
 }
 
@@ -363,7 +368,8 @@ fn walk_bak_files(archive: &mut TarReader<impl Read>, first: Member) -> Result<W
                 format!("{:?} stands twice in the archive, or it has too many members", member.name);
             return Err(fault(Reason::CorruptBackup, message));
         }
-        found.push(walk_member(archive, name, &member, Some(SourceEngine::SQLServer))?);
+        let known = Known { engine: Some(SourceEngine::SQLServer), name, ..Known::default() };
+        found.push(walk_member(archive, &member, &known)?);
         next = archive.next_member()?;
     }
     Ok(walked(found, Some(SourceEngine::SQLServer), None))

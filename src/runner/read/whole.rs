@@ -244,7 +244,8 @@ fn known(opened: &Opened<'_>) -> Known {
         _ => None,
     });
     let engine = opened.sidecar.as_ref().and_then(|sidecar| sidecar.engine);
-    Known { engine, name, format: opened.request.options.format, contents: None, is_stored: false }
+    let options = opened.request.options;
+    Known { engine, name, format: options.format, contents: None, digests: options.digests, is_stored: false }
 }
 
 fn finish(opened: &Opened<'_>, pass: Pass, seal: (Unseal, Option<Encryption>)) -> Examined {

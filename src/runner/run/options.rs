@@ -1,6 +1,6 @@
 //! What a plan asks of the reader of the backup.
 
-use crate::plan::{Compression, Format, RestorePlan};
+use crate::plan::{Compression, Content, Format, RestorePlan};
 use crate::reason::Reason;
 use crate::runner::codec::Codec;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -36,6 +36,7 @@ pub(super) fn options(plan: &RestorePlan) -> Result<Options> {
         format: dump_format(plan.backup.format),
         checksum: checksum.transpose()?,
         allow_unproven: plan.backup.allow_unproven,
+        digests: plan.content == Content::Digest,
         ..Options::default()
     })
 }

@@ -1,9 +1,11 @@
 //! The PostgreSQL engine against real servers of every supported age.
 
+mod digests;
 mod direct;
 mod fidelity;
 mod formats;
 mod lanes;
+mod locales;
 mod optional;
 mod owners;
 mod regression;

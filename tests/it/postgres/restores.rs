@@ -28,9 +28,21 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self::read(bytes, false)
+    }
+
+    /// The same with the digests of its tables' rows.
+    pub(super) fn with_digests(bytes: Vec<u8>) -> Self {
+        Self::read(bytes, true)
+    }
+
+    fn read(bytes: Vec<u8>, digests: bool) -> Self {
         let format =
             if bytes.starts_with(b"PGDMP") { DumpFormat::PostgresArchive } else { DumpFormat::PostgresPlain };
         let mut reader = scanner(format).unwrap();
+        if digests {
+            reader.digest_rows();
+        }
         for piece in bytes.chunks(1000) {
             reader.feed(piece).unwrap();
         }

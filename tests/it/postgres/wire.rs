@@ -610,3 +610,39 @@ fn a_listener_that_is_no_postgresql_gives_a_clear_error() {
         assert!(words.contains(says), "{name}: {words}");
     }
 }
+
+#[test]
+fn rows_come_out_by_copy_in_bounded_pieces_whatever_their_length() {
+    for major in MAJORS {
+        let server = postgres(major);
+        let mut connection = open(server, "postgres");
+        let mut copied = |sql: &str| {
+            let (mut text, mut longest) = (Vec::new(), 0);
+            let rows = connection.copy_out(sql.as_bytes(), &mut |piece| {
+                longest = longest.max(piece.len());
+                text.extend_from_slice(piece);
+            });
+            rows.map(|rows| (rows, text, longest))
+        };
+        let (rows, text, _) =
+            copied("copy (select g, null, e'a\\nb' from generate_series(1, 3) g) to stdout").unwrap();
+        assert_eq!((rows, text), (3, b"1\t\\N\ta\\nb\n2\t\\N\ta\\nb\n3\t\\N\ta\\nb\n".to_vec()), "{major}");
+        let (rows, text, longest) = copied("copy (select repeat('x', 50000000)) to stdout").unwrap();
+        assert_eq!((rows, text.len()), (1, 50_000_001), "{major}");
+        assert!(longest < 1_000_000, "{major}: {longest} bytes at once");
+        assert_eq!(copied("copy (select 1 where false) to stdout").unwrap().0, 0, "{major}");
+        // What fails on the way leaves the session as it was; what is no such COPY does not run.
+        let error =
+            copied("copy (select 1 / (1000 - g) from generate_series(1, 2000) g) to stdout").unwrap_err();
+        assert_eq!(error.sqlstate(), Some("22012"), "{major}: {error}");
+        let error = copied("copy (select 1) to stdout; select 1").unwrap_err();
+        assert_eq!(error.sqlstate(), Some("42601"), "{major}: {error}");
+        assert_eq!(one(&mut connection, "select 7"), "7", "{major}");
+        assert_eq!(
+            connection.copy_out(b"select 1", &mut |_| panic!("rows of no COPY")).unwrap(),
+            1,
+            "{major}"
+        );
+        assert_eq!(one(&mut connection, "select 8"), "8", "{major}");
+    }
+}

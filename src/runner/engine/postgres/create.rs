@@ -14,14 +14,14 @@ const PROVIDER_SINCE: u32 = 15;
 
 /// Encoding and locale of a database; what is absent is the server's choice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Shape {
-    encoding: Option<String>,
+pub(super) struct Shape {
+    pub(super) encoding: Option<String>,
     /// `LOCALE_PROVIDER`, from PostgreSQL 15 on.
-    provider: Option<String>,
-    collate: Option<String>,
-    ctype: Option<String>,
+    pub(super) provider: Option<String>,
+    pub(super) collate: Option<String>,
+    pub(super) ctype: Option<String>,
     /// `ICU_LOCALE` or `BUILTIN_LOCALE`, by the provider.
-    locale: Option<String>,
+    pub(super) locale: Option<String>,
     /// `ICU_RULES`, from PostgreSQL 16 on.
     rules: Option<String>,
 }
@@ -34,7 +34,7 @@ pub(super) fn shadow(
     name: &str,
     incoming: &DatabaseEntry,
 ) -> Result<()> {
-    let shape = shape(seen.database.as_ref(), of_dump(incoming, server.facts.major()));
+    let shape = wanted(seen, incoming, server.facts.major());
     let mut sql = statement(name, &settings.login.user, &shape);
     // Where the one lies that is replaced; else where the server puts new ones.
     let tablespace = seen.database.as_ref().and_then(|existing| existing.tablespace.as_ref());
@@ -67,6 +67,11 @@ pub(super) fn copy(settings: &PostgresTarget, server: &mut Server, from: &str, n
     );
     let session = server.session.at(Stage::Restore);
     session.run(&format!("copy database {from} to {name}"), &sql, Reason::PermissionDenied)
+}
+
+/// What the database that is loaded should be, or is where it is loaded in place.
+pub(super) fn wanted(seen: &Seen, incoming: &DatabaseEntry, major: u32) -> Shape {
+    shape(seen.database.as_ref(), of_dump(incoming, major))
 }
 
 /// An existing, empty target was made with a locale on purpose, so its own counts.

@@ -3,7 +3,7 @@
 
 use super::server::{PostgresTarget, Server};
 use super::survey::{Seen, Way};
-use super::{direct, extensions, roles};
+use super::{direct, extensions, locale, roles};
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::engine::Findings;
@@ -25,6 +25,7 @@ pub(super) fn check(
     refuse_several(incoming)?;
     notes.extend(check_version(settings, server, incoming)?);
     check_rights(settings, server, seen)?;
+    notes.extend(locale::check(settings, server, seen, incoming)?);
     notes.extend(extensions::check(settings, server, seen, &incoming.facts.extensions)?);
     notes.extend(roles::check(settings, server, &incoming.facts.outside)?);
     let tablespace = seen.database.as_ref().and_then(|existing| existing.tablespace.as_ref());
@@ -124,7 +125,7 @@ fn check_version(
 }
 
 /// The release series of a version: `15` of `15.18`, and 9 of all before 10.
-fn series(version: &str) -> Option<u32> {
+pub(super) fn series(version: &str) -> Option<u32> {
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 

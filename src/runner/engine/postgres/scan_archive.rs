@@ -7,6 +7,7 @@ use super::archive::entry::{Entry, Header};
 use super::archive::reader::{ArchiveReader, Event};
 use super::copy::Rows;
 use super::names::Name;
+use super::scan_digest::Digests;
 use super::script::{HEAD_BYTES, Keep, Script, Statement};
 use super::split::Splitter;
 use super::subject::{Subject, TableName, subject};
@@ -37,10 +38,16 @@ impl Scanner for ArchiveScanner {
         self.reader.feed(bytes, &mut |event| inventory.take(event))
     }
 
+    fn digest_rows(&mut self) {
+        self.inventory.tables.with_digests();
+        self.inventory.digests = Some(Digests::default());
+    }
+
     fn finish(mut self: Box<Self>) -> Result<DumpFacts> {
         let inventory = &mut self.inventory;
         self.reader.finish(&mut |event| inventory.take(event))?;
-        let Counts { tables, databases, extensions, outside, in_order } = self.inventory.tables.into_counts();
+        let Counts { tables, databases, extensions, outside, in_order, digests } =
+            self.inventory.tables.into_counts();
         Ok(DumpFacts {
             tables: Some(tables),
             databases,
@@ -48,10 +55,12 @@ impl Scanner for ArchiveScanner {
             largest_statement: self.inventory.largest.max(self.reader.contents_bytes()),
             engine_version: self.inventory.version,
             create_statement: self.inventory.create_statement,
+            client_encoding: self.inventory.client_encoding,
             warnings: self.inventory.warnings,
             extensions,
             outside,
             in_order,
+            digests,
             late_contents: self.reader.late_contents(),
             ..DumpFacts::default()
         })
@@ -64,12 +73,15 @@ struct Inventory {
     tables: Tables,
     version: Option<String>,
     create_statement: Option<Vec<u8>>,
+    client_encoding: Option<String>,
     largest: u64,
     warnings: Vec<String>,
     /// Settings of the archive's texts, for the statements of `--inserts`.
     contents: super::settings::Settings,
     /// The table whose data go by.
     table: Option<TableName>,
+    /// Adds up rows, where that was asked for.
+    digests: Option<Digests>,
     /// Splits its statements, where its data are such.
     inserts: Option<(Splitter, Inserts)>,
 }
@@ -81,6 +93,9 @@ impl Inventory {
             Event::Begin(entry) => {
                 self.table = (!entry.is_large_objects()).then(|| table_of(entry));
                 let splits = self.table.is_some() && entry.copy_statement.is_empty();
+                if let Some(digests) = self.digests.as_mut().filter(|_| !splits && self.table.is_some()) {
+                    digests.begin(&entry.copy_statement, Some(&entry.namespace));
+                }
                 self.inserts = splits.then(|| {
                     let splitter = Splitter::new(Keep::Head).with_settings(self.contents);
                     (splitter, Inserts::default())
@@ -92,13 +107,27 @@ impl Inventory {
                 None => Ok(()),
             },
             Event::End(rows) => self.end(rows),
-            Event::Rows(_) | Event::Object(_) | Event::ObjectBytes(_) | Event::ObjectEnd => Ok(()),
+            Event::Rows(rows) => {
+                if let Some(digests) = &mut self.digests {
+                    digests.rows(rows.bytes);
+                }
+                Ok(())
+            }
+            Event::Object(_) | Event::ObjectBytes(_) | Event::ObjectEnd => Ok(()),
         }
     }
 
     fn list(&mut self, header: &Header, entries: &[Entry]) -> Result<()> {
         self.version = version(&String::from_utf8_lossy(&header.server_version));
         self.contents = super::archive::entry::settings(entries)?;
+        let encodings = entries.iter().filter(|entry| entry.desc == b"ENCODING");
+        for encoding in encodings.map(|entry| subject(entry.defn.trim_ascii_start())) {
+            let Subject::Set(_, value) = encoding else { continue };
+            self.client_encoding = Some(String::from_utf8_lossy(&value).into_owned());
+            if let Some(digests) = &mut self.digests {
+                digests.encoding = value;
+            }
+        }
         self.tables.connect(&header.database)?;
         let create = entries.iter().find(|entry| entry.desc == b"DATABASE");
         self.create_statement =
@@ -128,6 +157,9 @@ impl Inventory {
             splitter.finish(&mut inserts)?;
             rows = inserts.rows;
             self.largest = self.largest.max(inserts.largest);
+        }
+        if let Some((name, digest)) = self.digests.as_mut().and_then(|digests| digests.end(rows)) {
+            self.tables.add_digest(&name, digest)?;
         }
         match self.table.take() {
             Some(table) => self.tables.add(&table, rows),

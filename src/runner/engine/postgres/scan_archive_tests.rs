@@ -1,6 +1,7 @@
 use super::*;
 use crate::runner::codec::BlockCodec;
 use crate::runner::engine::postgres::archive::build::{Archive, Data, entry, objects, table};
+use crate::runner::engine::postgres::digest::RowHasher;
 
 fn scan(bytes: &[u8], step: usize) -> Result<DumpFacts> {
     let mut scanner = Box::new(ArchiveScanner::default());
@@ -39,6 +40,24 @@ fn the_inventory_of_an_archive_is_taken_however_it_is_cut() {
             ["shop"]
         );
         assert_eq!((facts.trailer, facts.engine_version.as_deref()), (true, Some("18.4")));
+    }
+}
+
+#[test]
+fn rows_of_an_archive_are_added_up_under_the_name_in_their_copy_statement() {
+    let mut archive = sample();
+    let rows = b"4\n\\.\n\n\n".to_vec();
+    archive.add(table(6, b"leaf", b"COPY public.copied (a) FROM stdin;\n"), Some(Data::Table(rows)));
+    let mut hasher = RowHasher::default();
+    hasher.feed(b"4\n1\n2\n3\n");
+    for step in [1, 10, 1000] {
+        let mut scanner = Box::new(ArchiveScanner::default());
+        scanner.digest_rows();
+        archive.bytes().chunks(step).for_each(|piece| scanner.feed(piece).unwrap());
+        let found = scanner.finish().unwrap().digests.unwrap();
+        let [one] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((one.table.as_str(), one.doubt), ("public.copied", None), "by {step}");
+        assert_eq!(one.row_sum(), hasher.sum(), "by {step}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::copy::Rows;
 use super::names::Name;
+use super::scan_digest::Digests;
 use super::script::{Keep, Script, Statement};
 use super::split::Splitter;
 use super::statement::{DatabaseFact, Judged, Options, Step, judge};
@@ -47,6 +48,11 @@ impl Scanner for ScriptScanner {
         self.splitter.feed(bytes, &mut self.inventory)
     }
 
+    fn digest_rows(&mut self) {
+        self.inventory.tables.with_digests();
+        self.inventory.digests = Some(Digests::default());
+    }
+
     fn finish(mut self: Box<Self>) -> Result<DumpFacts> {
         self.splitter.finish(&mut self.inventory)?;
         self.inventory.into_facts()
@@ -59,6 +65,8 @@ struct Inventory {
     tables: Tables,
     /// The table that COPY data are for.
     copy: Option<TableName>,
+    /// Adds up rows, where that was asked for.
+    digests: Option<Digests>,
     /// First entry of `search_path`, for dumps that do not qualify names (before 10.3).
     schema: Option<Vec<u8>>,
     largest: u64,
@@ -66,6 +74,7 @@ struct Inventory {
     cluster: bool,
     ended: bool,
     version: Option<String>,
+    client_encoding: Option<String>,
     /// By the database that is created.
     create_statements: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -96,7 +105,8 @@ impl Inventory {
             let what = "the dump holds no statement";
             return Err(Fault::new(Stage::Inspect, Reason::Truncated, what));
         }
-        let Counts { tables, mut databases, extensions, outside, in_order } = self.tables.into_counts();
+        let Counts { tables, mut databases, extensions, outside, in_order, digests } =
+            self.tables.into_counts();
         for database in &mut databases {
             let mut created = self.create_statements.iter();
             let found = created.find(|(name, _)| String::from_utf8_lossy(name) == database.name);
@@ -109,9 +119,11 @@ impl Inventory {
             largest_statement: self.largest,
             engine_version: self.version,
             create_statement: self.create_statements.into_iter().next().map(|(_, text)| text),
+            client_encoding: self.client_encoding,
             extensions,
             outside,
             in_order,
+            digests,
             ..DumpFacts::default()
         })
     }
@@ -146,6 +158,14 @@ impl Script for Inventory {
                 self.schema = Some(value).filter(|schema| !schema.is_empty());
                 Ok(())
             }
+            Subject::Set(name, value) if name == b"client_encoding" => {
+                let name = String::from_utf8_lossy(&value).into_owned();
+                self.client_encoding.get_or_insert(name);
+                if let Some(digests) = &mut self.digests {
+                    digests.encoding = value;
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -157,14 +177,23 @@ impl Script for Inventory {
             return Err(Fault::new(Stage::Inspect, Reason::UnsafeContent, what));
         };
         self.copy = Some(self.resolved(name));
+        if let Some(digests) = &mut self.digests {
+            digests.begin(statement.text, self.schema.as_deref());
+        }
         Ok(())
     }
 
-    fn copy_rows(&mut self, _: Rows<'_>) -> Result<()> {
+    fn copy_rows(&mut self, rows: Rows<'_>) -> Result<()> {
+        if let Some(digests) = &mut self.digests {
+            digests.rows(rows.bytes);
+        }
         Ok(())
     }
 
     fn copy_end(&mut self, rows: u64) -> Result<()> {
+        if let Some((name, digest)) = self.digests.as_mut().and_then(|digests| digests.end(rows)) {
+            self.tables.add_digest(&name, digest)?;
+        }
         match self.copy.take() {
             Some(name) => self.tables.add(&name, rows),
             None => Ok(()),

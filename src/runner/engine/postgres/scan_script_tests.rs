@@ -1,5 +1,6 @@
 use super::*;
-use crate::runner::inventory::{Outside, RoleUse, TableRows};
+use crate::runner::engine::postgres::digest::RowHasher;
+use crate::runner::inventory::{Outside, RoleUse, TableDigest, TableRows};
 
 fn scan(script: &[u8], step: usize) -> Result<DumpFacts> {
     let mut scanner = Box::new(ScriptScanner::default());
@@ -9,6 +10,60 @@ fn scan(script: &[u8], step: usize) -> Result<DumpFacts> {
 
 fn tables(of: &[TableRows]) -> Vec<(&str, u64)> {
     of.iter().map(|table| (table.name.as_str(), table.rows)).collect()
+}
+
+fn digests(script: &[u8], step: usize) -> DumpFacts {
+    let mut scanner = Box::new(ScriptScanner::default());
+    scanner.digest_rows();
+    script.chunks(step).for_each(|piece| scanner.feed(piece).unwrap());
+    scanner.finish().unwrap()
+}
+
+#[test]
+fn rows_are_added_up_by_table_however_a_dump_is_cut() {
+    let script = "SET client_encoding = 'LATIN1';\nSET search_path = s, pg_catalog;\n\
+        COPY t (a, \"B c\") FROM stdin;\n1\tx\n2\ty\n\\.\nCOPY t (a, \"B c\") FROM stdin;\n3\tz\n\\.\n\
+        COPY other (a) FROM stdin;\n1\n\\.\nCOPY other (b) FROM stdin;\n1\n\\.\n\
+        COPY bare FROM stdin;\n\\.\nCOPY odd (a) FROM stdin;\n1\\\n2\n\\.\nINSERT INTO i VALUES (1);\n";
+    let mut hasher = RowHasher::default();
+    hasher.feed(b"3\tz\n1\tx\n2\ty\n");
+    for step in [1, 3, 50, script.len()] {
+        let facts = digests(script.as_bytes(), step);
+        assert_eq!(facts.client_encoding.as_deref(), Some("LATIN1"));
+        let found = facts.digests.unwrap();
+        let short: Vec<_> = found.iter().map(|it| (it.table.as_str(), it.rows, it.doubt.is_some())).collect();
+        let expected = [("s.bare", 0, false), ("s.odd", 1, true), ("s.other", 2, true), ("s.t", 3, false)];
+        assert_eq!(short, expected, "by {step}");
+        assert_eq!(found[3].row_sum(), hasher.sum(), "by {step}");
+        assert_eq!(found[3].relation, b"\"s\".\"t\"");
+        assert_eq!(found[3].columns, [b"\"a\"".to_vec(), b"\"B c\"".to_vec()]);
+        assert_eq!(found[3].encoding, b"LATIN1");
+        assert!(found[0].columns.is_empty());
+    }
+    assert_eq!(scan(script.as_bytes(), 7).unwrap().digests, None, "nobody asked for them");
+}
+
+#[test]
+fn a_list_of_columns_that_is_too_long_is_told() {
+    let columns: Vec<String> = (0..1000).map(|column| format!("column_{column}")).collect();
+    let script = format!("COPY public.wide ({}) FROM stdin;\n\\.\n", columns.join(", "));
+    let found = digests(script.as_bytes(), 100).digests.unwrap();
+    let [one] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((one.table.as_str(), one.doubt), ("public.wide", Some("its COPY statement is too long")));
+}
+
+#[test]
+fn digests_belong_to_their_database() {
+    let block = "COPY public.t (a) FROM stdin;\n1\n\\.\n";
+    let tables = |digests: &Option<Vec<TableDigest>>| {
+        digests.iter().flatten().map(|digest| digest.table.clone()).collect::<Vec<_>>()
+    };
+    let two = digests(format!("\\connect one\n{block}\\connect two\nx;\n").as_bytes(), 9);
+    assert_eq!(two.digests, Some(Vec::new()));
+    assert_eq!(tables(&two.databases[0].digests), ["public.t"]);
+    assert_eq!(two.databases[1].digests, Some(Vec::new()));
+    let one = digests(format!("\\connect one\n{block}").as_bytes(), 9);
+    assert_eq!(tables(&one.digests), ["public.t"]);
 }
 
 const ONE: &str = "--\n-- PostgreSQL database dump\n--\n\n\\restrict x1\n\n-- Dumped from database version 15.18 (Debian)\n\

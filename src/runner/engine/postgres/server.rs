@@ -355,7 +355,7 @@ fn facts(session: &mut Session, settings: &PostgresTarget) -> Result<ServerFacts
 }
 
 /// The release series of a version as a server tells it.
-fn major_of(version: &str) -> u32 {
+pub(super) fn major_of(version: &str) -> u32 {
     version.split(|c: char| !c.is_ascii_digit()).next().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 

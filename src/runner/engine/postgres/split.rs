@@ -153,6 +153,9 @@ impl Splitter {
 
     /// Reads SQL up to the end of `input`, of a line, or to where something else begins.
     fn sql(&mut self, input: &[u8], script: &mut dyn Script) -> Result<usize> {
+        if self.nul < self.offset {
+            self.nul = self.next_nul(input);
+        }
         if !self.settings.encoding.embeds_ascii() {
             return self.tokens(input, input, script);
         }
@@ -171,9 +174,6 @@ impl Splitter {
 
     /// Takes tokens of `input`; the lexer sees `view`, which has the same length.
     fn tokens(&mut self, input: &[u8], view: &[u8], script: &mut dyn Script) -> Result<usize> {
-        if self.nul < self.offset {
-            self.nul = self.next_nul(input);
-        }
         let mut at = 0;
         while let Some(rest) = view.get(at..).filter(|rest| !rest.is_empty()) {
             let step = self.lexer.step(rest);

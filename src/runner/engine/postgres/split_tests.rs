@@ -231,6 +231,12 @@ fn what_no_dump_tool_writes_is_refused_with_its_line() {
         Reason::CorruptBackup,
         "line 2 of the dump holds a NUL byte, which no dump tool writes",
     );
+    // Behind one among rows, and not in the next line.
+    refused(
+        b"SET client_encoding = 'SJIS';\nCOPY t FROM stdin;\na\0\n\\.\nb;\nc\0;",
+        Reason::CorruptBackup,
+        "line 6 of the dump holds a NUL byte, which no dump tool writes",
+    );
     let long = format!("SET {}client_encoding = 'SJIS';", " ".repeat(5000));
     let fault = split(long.as_bytes(), 100, Keep::Head).1.unwrap_err();
     assert_eq!(fault.reason, Reason::UnsafeContent);

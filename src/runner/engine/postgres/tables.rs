@@ -6,7 +6,7 @@ use super::outside;
 use super::subject::TableName;
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::{DatabaseTables, Outside, TableRows};
+use crate::runner::inventory::{DatabaseTables, Outside, TableDigest, TableRows};
 
 /// Bytes of all names of tables and databases of a dump together.
 const NAMES_LIMIT_BYTES: usize = 64 * 1024 * 1024;
@@ -18,6 +18,7 @@ struct Part {
     tables: BTreeMap<TableName, u64>,
     extensions: BTreeSet<Vec<u8>>,
     outside: Outside,
+    digests: BTreeMap<TableName, TableDigest>,
 }
 
 /// Rows by database and table.
@@ -31,6 +32,8 @@ pub(super) struct Tables {
     current: Option<usize>,
     /// Tables whose rows are of use in the order of the dump alone.
     in_order: BTreeSet<TableName>,
+    /// Whether rows are added up.
+    digests: bool,
     names_bytes: usize,
 }
 
@@ -46,6 +49,8 @@ pub(super) struct Counts {
     pub(super) outside: Outside,
     /// Tables whose rows are of use in the order of the dump alone.
     pub(super) in_order: Vec<String>,
+    /// What rows add up to, of all of them, where that was asked for.
+    pub(super) digests: Option<Vec<TableDigest>>,
 }
 
 impl Tables {
@@ -76,6 +81,25 @@ impl Tables {
         }
         tables.insert(name.clone(), rows);
         self.names_bytes += name.table.len() + name.schema.as_ref().map_or(0, Vec::len) + 64;
+        self.check()
+    }
+
+    /// From here on rows are added up, too.
+    pub(super) const fn with_digests(&mut self) {
+        self.digests = true;
+    }
+
+    /// Adds what the rows of one block of `COPY` data add up to. A table may have several blocks.
+    pub(super) fn add_digest(&mut self, name: &TableName, block: TableDigest) -> Result<()> {
+        let digests = &mut self.part().digests;
+        if let Some(known) = digests.get_mut(name) {
+            known.join(&block);
+            return Ok(());
+        }
+        let bytes =
+            block.relation.len() + block.columns.iter().map(|column| column.len() + 24).sum::<usize>();
+        digests.insert(name.clone(), block);
+        self.names_bytes += name.table.len() + bytes + 160;
         self.check()
     }
 
@@ -112,6 +136,9 @@ impl Tables {
         let extensions = all.collect::<BTreeSet<_>>().into_iter().map(|name| lossy(name)).collect();
         let mut outside = self.first.outside;
         self.databases.iter().for_each(|part| outside::add(&mut outside, &part.outside));
+        let added_up = |digests: BTreeMap<TableName, TableDigest>| {
+            self.digests.then(|| digests.into_values().collect::<Vec<_>>())
+        };
         let databases: Vec<DatabaseTables> = self
             .databases
             .into_iter()
@@ -121,8 +148,13 @@ impl Tables {
                 create_statement: None,
                 extensions: part.extensions.iter().map(|name| lossy(name)).collect(),
                 outside: part.outside,
+                digests: added_up(part.digests),
             })
             .collect();
+        let digests = match databases.as_slice() {
+            [one] if self.first.tables.is_empty() => one.digests.clone(),
+            _ => added_up(self.first.digests),
+        };
         let mut tables = listed(self.first.tables);
         let several = databases.len() > 1 || !tables.is_empty();
         for database in &databases {
@@ -137,6 +169,7 @@ impl Tables {
             extensions,
             outside,
             in_order: self.in_order.iter().map(TableName::shown).collect(),
+            digests,
         }
     }
 }

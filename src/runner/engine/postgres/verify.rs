@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::census;
+use super::content;
 use super::load::Loaded;
 use super::names::ident;
 use super::server::{PostgresTarget, Session, Who};
+use super::spelled::Spelled;
 use super::wire::Row;
 use crate::reason::Reason;
 use crate::report::counted;
@@ -29,10 +31,12 @@ pub(super) fn verify(
     loaded: &Loaded,
     context: &Context,
 ) -> Result<Verified> {
-    let expected = incoming.facts.tables.as_deref().unwrap_or_default();
     let by_load: Vec<LoadedTable> =
         loaded.rows.iter().map(|(name, rows)| LoadedTable { name: name.clone(), rows: *rows }).collect();
     let mut session = settings.session(Who::Restorer, database, Stage::Verify, &context.cancel)?;
+    let spelled = Spelled::ask(&mut session, &incoming.facts)?;
+    let (incoming, by_load) = (&*spelled.entry(incoming), spelled.tables(by_load));
+    let expected = incoming.facts.tables.as_deref().unwrap_or_default();
     let roots = roots(&mut session)?;
     // Of a table without rows the load says nothing.
     let with_rows: Vec<TableRows> = expected.iter().filter(|table| table.rows > 0).cloned().collect();
@@ -53,7 +57,7 @@ pub(super) fn verify(
                 LoadedTable { name, rows }
             }));
         }
-        compare(expected, &Found::new(&tables, roots), &loaded.grown, "the database holds")?;
+        compare(expected, &Found::new(&tables, roots.clone()), &loaded.grown, "the database holds")?;
         (tables, bytes)
     } else {
         let counted_tables = counted(by_load.len() as u64, "table");
@@ -62,6 +66,7 @@ pub(super) fn verify(
     };
     checks.extend(census::check(&mut session, &loaded.census)?);
     check_objects(&mut session, &mut checks)?;
+    checks.extend(content::check(&mut session, (settings, database), incoming, (loaded, &roots), context)?);
     Ok(Verified { tables, bytes, checks })
 }
 

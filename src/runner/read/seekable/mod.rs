@@ -10,7 +10,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::chain::threaded;
-use super::walk::{not_the_stated, walk_entry};
+use super::walk::{Known, not_the_stated, walk_entry};
 use super::{Encryption, Examined, Layout, Opened, Scope};
 use crate::reason::Reason;
 use crate::runner::codec::Codec;
@@ -125,7 +125,9 @@ fn walk_dump(
 ) -> Result<(DatabaseEntry, SourceEngine)> {
     let how = (archive.keys.as_ref(), opened.request.options.limits);
     with_part(stored, part, how, |content| {
-        let found = walk_entry(&mut Peek::new(content), Some(line.name.clone()), head.engine)?;
+        let (engine, name) = (head.engine, Some(line.name.clone()));
+        let known = Known { engine, name, digests: opened.request.options.digests, ..Known::default() };
+        let found = walk_entry(&mut Peek::new(content), &known)?;
         check_dump(line, &found.0)?;
         Ok(found)
     })

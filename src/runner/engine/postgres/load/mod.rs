@@ -27,6 +27,8 @@ mod turn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+pub(super) use self::session::is_turned_away;
+
 use self::sender::Sender;
 use self::session::Door;
 use crate::runner::engine::Context;

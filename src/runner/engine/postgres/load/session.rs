@@ -97,7 +97,7 @@ impl Settings {
 
 /// Whether the server has no connection left for this one (`too_many_connections`, which limits of roles
 /// and databases give, too).
-pub(super) fn is_turned_away(fault: &Fault) -> bool {
+pub(in crate::runner::engine::postgres) fn is_turned_away(fault: &Fault) -> bool {
     use crate::runner::engine::postgres::wire::WireError;
     let error = fault.source.as_ref().and_then(|source| source.downcast_ref::<WireError>());
     error.is_some_and(|error| error.sqlstate() == Some("53300"))

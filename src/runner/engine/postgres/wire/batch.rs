@@ -59,6 +59,8 @@ enum Step {
     Bind,
     Answer,
     Copy,
+    Out,
+    OutDone,
 }
 
 /// What the answers are wanted for.
@@ -70,6 +72,8 @@ pub(super) enum Kind {
     Question,
     /// That rows are taken in.
     CopyIn,
+    /// The rows of a `COPY` to the client, as text.
+    CopyOut,
 }
 
 /// Statements up to the next Sync.
@@ -83,6 +87,8 @@ pub(super) struct Batch {
     step: Step,
     rows: Vec<Row>,
     rows_cost: usize,
+    /// Rows of a `COPY` that nobody has taken yet.
+    copied: Vec<u8>,
     failed: Option<Box<ServerError>>,
     synced: bool,
     ended: bool,
@@ -97,6 +103,7 @@ impl Batch {
             step: Step::Parse,
             rows: Vec::new(),
             rows_cost: 0,
+            copied: Vec::new(),
             failed: None,
             synced: false,
             ended: false,
@@ -130,6 +137,17 @@ impl Batch {
     /// Whether rows can be sent.
     pub(super) fn is_copying(&self) -> bool {
         self.step == Step::Copy && self.failed.is_none()
+    }
+
+    /// The rows of a `COPY` that came since the last call, cut anywhere; `buffer` is what the next ones go to.
+    pub(super) fn swap_copied(&mut self, buffer: &mut Vec<u8>) {
+        buffer.clear();
+        std::mem::swap(&mut self.copied, buffer);
+    }
+
+    /// Whether rows of a `COPY` wait to be taken.
+    pub(super) fn has_copied(&self) -> bool {
+        !self.copied.is_empty()
     }
 
     /// Whether everything that was sent is answered.
@@ -176,11 +194,14 @@ impl Batch {
             (Step::Bind, Message::BindComplete) => self.step = Step::Answer,
             (Step::Answer, Message::Row(body)) => self.row(body)?,
             (Step::Answer, Message::CopyIn) if self.kind == Kind::CopyIn => self.step = Step::Copy,
+            (Step::Answer, Message::CopyOut) if self.kind == Kind::CopyOut => self.step = Step::Out,
+            (Step::Out, Message::CopyData(piece)) => self.copied.extend_from_slice(&piece),
+            (Step::Out, Message::CopyDone) => self.step = Step::OutDone,
             (Step::Answer, Message::CopyIn | Message::CopyOut) => {
                 let words = "a COPY with the client stands where only statements are sent";
                 return Err(WireError::Request(words.to_owned()));
             }
-            (Step::Answer | Step::Copy, Message::Complete(tag)) => {
+            (Step::Answer | Step::Copy | Step::OutDone, Message::Complete(tag)) => {
                 self.done.push(rows_of_tag(&tag));
                 self.step = Step::Parse;
             }
@@ -236,6 +257,8 @@ fn out_of_order(message: &Message) -> WireError {
         Message::Row(_) => "DataRow",
         Message::CopyIn => "CopyInResponse",
         Message::CopyOut => "CopyOutResponse",
+        Message::CopyData(_) => "CopyData",
+        Message::CopyDone => "CopyDone",
         Message::Error(_) => "ErrorResponse",
         Message::Notice(_) => "NoticeResponse",
         Message::Notification => "NotificationResponse",
@@ -323,6 +346,13 @@ mod tests {
             (Kind::Statements, vec![Message::ParseComplete, Message::BindComplete, Message::CopyIn]),
             (Kind::Statements, vec![Message::ParseComplete, Message::BindComplete, Message::CopyOut]),
             (Kind::CopyIn, vec![Message::ParseComplete, Message::BindComplete, Message::CopyOut]),
+            (Kind::CopyOut, vec![Message::ParseComplete, Message::BindComplete, Message::CopyIn]),
+            (Kind::CopyOut, vec![Message::ParseComplete, Message::BindComplete, Message::CopyDone]),
+            (
+                Kind::CopyOut,
+                vec![Message::ParseComplete, Message::BindComplete, Message::CopyOut, complete("COPY 0")],
+            ),
+            (Kind::Question, vec![Message::CopyData(Bytes::from_static(b"1\n"))]),
             (Kind::Statements, vec![READY]),
             (Kind::Statements, vec![Message::KeyData { process: 1, secret: 1 }]),
             (

@@ -220,11 +220,21 @@ impl Connection {
 
     /// Sends Sync and waits until the server is ready again.
     pub(super) fn finish(&mut self) -> Result<(Vec<u64>, Vec<Row>), Failed> {
+        let result = self.sync().and_then(|()| self.until(Batch::has_ended));
+        self.conclude(result)
+    }
+
+    /// Sends Sync behind all that was collected.
+    pub(super) fn sync(&mut self) -> Result<(), WireError> {
         frontend::sync(&mut self.link.out);
         if let Some(batch) = &mut self.talk.batch {
             batch.sync();
         }
-        let result = self.push().and_then(|()| self.until(Batch::has_ended));
+        self.push()
+    }
+
+    /// Ends the batch, whose answers were waited for with this result.
+    pub(super) fn conclude(&mut self, result: Result<(), WireError>) -> Result<(Vec<u64>, Vec<Row>), Failed> {
         let Some(mut batch) = self.talk.batch.take() else {
             return Err(Failed { statement: 0, error: result.err().unwrap_or(WireError::Closed) });
         };

@@ -1,4 +1,4 @@
-//! Rows into a table, by `COPY … FROM stdin`.
+//! Rows into a table, by `COPY … FROM stdin`, and out of one, by `COPY … TO stdout`.
 //!
 //! Source: PostgreSQL's manual, "COPY Operations".
 
@@ -74,6 +74,28 @@ impl Connection {
             Err(error) => Err(error),
             Ok(_) => Err(WireError::Protocol("it took in rows that were given up".to_owned())),
         }
+    }
+
+    /// Runs a `COPY … TO stdout` and hands its text on in pieces, cut anywhere, as they come; gives back
+    /// the number of rows in its tag. Nothing but the last few pieces is in memory.
+    pub fn copy_out(&mut self, sql: &[u8], take: &mut dyn FnMut(&[u8])) -> Result<u64, WireError> {
+        self.begin(Kind::CopyOut)?;
+        self.statement(sql, &[])?;
+        let mut result = self.sync();
+        let mut rows = Vec::new();
+        while result.is_ok() {
+            result = self.until(|batch| batch.has_copied() || batch.has_ended());
+            let Some(batch) = &mut self.talk.batch else { break };
+            batch.swap_copied(&mut rows);
+            if !rows.is_empty() {
+                take(&rows);
+            }
+            if batch.has_ended() {
+                break;
+            }
+        }
+        let (rows, _) = self.conclude(result)?;
+        Ok(rows.first().copied().unwrap_or(0))
     }
 
     fn is_copying(&self) -> bool {
