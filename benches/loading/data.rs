@@ -111,6 +111,15 @@ impl Data {
         std::fs::write(stamp, "").unwrap();
     }
 
+    /// Makes `FILE.gz` of a dump, anew where that is older.
+    pub fn pack(&self, file: &str) {
+        let time = |name: &str| std::fs::metadata(self.folder.join(name)).and_then(|it| it.modified()).ok();
+        let packed = format!("{file}.gz");
+        if time(&packed) < time(file) {
+            output(&self.folder, &format!("gzip -6 -k -f {file}"));
+        }
+    }
+
     /// MiB of a dump.
     pub fn mib(&self, file: &str) -> u64 {
         std::fs::metadata(self.folder.join(file)).unwrap().len() >> 20

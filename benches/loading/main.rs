@@ -1,6 +1,6 @@
 //! A restore into PostgreSQL beside `psql` and `pg_restore`.
 //!
-//! `cargo bench --bench loading -- [plain custom small]` makes a database, dumps it, and restores the same
+//! `cargo bench --bench loading -- [plain gzip custom small]` makes a database, dumps it, and restores the same
 //! dump by turns with each program into a new database of the same server; it prints medians and ratios.
 //! The server is that of the tests, with durable settings. `REINSTATE_BENCH_MIB` is the size of the dump.
 #![expect(
@@ -31,7 +31,7 @@ mod table;
 mod turns;
 
 use data::Data;
-use programs::{ours, pg_restore, psql};
+use programs::{ours, pg_restore, pipeline, psql};
 use table::{Goal, Table};
 use turns::{Medians, Variant, take_turns};
 
@@ -40,7 +40,7 @@ const LATENCY: u32 = 2;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let known = ["plain", "custom", "small"];
+    let known = ["plain", "gzip", "custom", "small"];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         eprintln!("{unknown} is no part; known are {}", known.join(", "));
         std::process::exit(2);
@@ -55,9 +55,12 @@ fn main() {
     let data = Data::new();
     let mut table = Table::default();
     let mut bars = Vec::new();
-    for (part, run) in
-        [("plain", plain as fn(&Data, &mut Table) -> Medians), ("custom", custom), ("small", small)]
-    {
+    for (part, run) in [
+        ("plain", plain as fn(&Data, &mut Table) -> Medians),
+        ("gzip", gzip),
+        ("custom", custom),
+        ("small", small),
+    ] {
         if arguments.is_empty() || arguments.iter().any(|argument| argument == part) {
             bars.push((part, run(&data, &mut table)));
         }
@@ -82,6 +85,24 @@ fn plain(data: &Data, table: &mut Table) -> Medians {
     );
     medians.compare(table, "plain", (0, 2), Goal::AtMost(0.7));
     medians.compare(table, "plain, load alone", (1, 2), Goal::Told);
+    medians
+}
+
+/// The plain dump under gzip, which is what `pg_dump | gzip` leaves.
+fn gzip(data: &Data, table: &mut Table) -> Medians {
+    data.large();
+    data.pack("large.sql");
+    println!("\ngzip: {} MiB", data.mib("large.sql.gz"));
+    let medians = take_turns(
+        data,
+        &[
+            Variant::new("reinstate run", ours(data, "large.sql.gz", false)),
+            Variant::new("gzip -dc | psql", pipeline(data, "large.sql.gz", false)),
+            Variant::new("gzip -t, gzip -dc | psql", pipeline(data, "large.sql.gz", true)),
+        ],
+    );
+    medians.compare(table, "gzip against gzip -dc | psql", (0, 1), Goal::Told);
+    medians.compare_client(table, "gzip, proven first on both sides", (0, 2), Goal::AtMost(0.6));
     medians
 }
 

@@ -44,6 +44,15 @@ pub fn psql(data: &Data, file: &str) -> String {
     )
 }
 
+/// A pipeline of the shell; `proven`: the file is read to its end first, as we do.
+pub fn pipeline(data: &Data, file: &str, proven: bool) -> String {
+    let environment = data.environment();
+    let first = if proven { format!("gzip -t {file} && ") } else { String::new() };
+    format!(
+        "{environment} createdb restored && {first}gzip -dc {file} | {environment} {PEAK} psql -X -q -v ON_ERROR_STOP=1 -d restored >/dev/null"
+    )
+}
+
 /// `pg_restore` of a custom archive.
 pub fn pg_restore(data: &Data, file: &str, arguments: &str) -> String {
     let environment = data.environment();

@@ -75,6 +75,13 @@ pub fn take_turns(data: &Data, variants: &[Variant]) -> Medians {
 }
 
 impl Medians {
+    /// Our part of the CPU time of another program.
+    pub fn compare_client(&self, table: &mut Table, what: &str, (ours, theirs): (usize, usize), goal: Goal) {
+        let (ours, theirs) = (self.all[ours].client, self.all[theirs].client);
+        let seconds = (format!("{ours:.2} s"), format!("{theirs:.2} s"));
+        table.add(&format!("{what}: CPU of the client"), seconds, ours / theirs, goal);
+    }
+
     /// Our part of the time of another: the median of the ratios within the rounds.
     pub fn compare(&self, table: &mut Table, what: &str, (ours, theirs): (usize, usize), goal: Goal) {
         let ratio =

@@ -277,6 +277,14 @@ pub struct TargetPlan {
 }
 
 impl TargetPlan {
+    /// Names the targets of a run whose manifest names none, as an earlier attempt has found them: for
+    /// what is done without the backup.
+    pub fn name(&mut self, found: impl IntoIterator<Item = DatabaseMapping>) {
+        if self.databases.is_empty() && matches!(self.settings, EngineSettings::Postgres(_)) {
+            self.databases.extend(found);
+        }
+    }
+
     /// The engine of the target.
     pub const fn engine(&self) -> Engine {
         match self.settings {

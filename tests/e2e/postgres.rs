@@ -8,11 +8,17 @@ use crate::support::fixtures;
 /// A sealed, compressed backup that DBackup made of the database `harbour_main`: 3 tables, 346 rows.
 const BACKUP: &str = "postgres_single_gzip_enc_2026-11-23_01-13-43.sql.gz.enc";
 
-/// A server in the cluster's network, the backup in the bucket, and the connection `pg`.
+/// A plain one of three databases, and their names.
+const SEVERAL: &str = "postgres_multi_none_plain_2026-11-23_01-13-48.tar";
+const HARBOUR: [&str; 3] = ["harbour_berths", "harbour_crew", "harbour-tolls"];
+
+/// A server in the cluster's network, the backups in the bucket, and the connection `pg`.
 fn prepare(scene: &Scene) -> Postgres {
-    let folder = fixtures().join("dbackup/postgres-single-gzip-enc");
-    for name in [BACKUP.to_owned(), format!("{BACKUP}.meta.json")] {
-        scene.bucket.put(&name, &std::fs::read(folder.join(&name)).unwrap());
+    for (folder, backup) in [("postgres-single-gzip-enc", BACKUP), ("postgres-multi-none-plain", SEVERAL)] {
+        for name in [backup.to_owned(), format!("{backup}.meta.json")] {
+            let path = fixtures().join("dbackup").join(folder).join(&name);
+            scene.bucket.put(&name, &std::fs::read(path).unwrap());
+        }
     }
     // Takes this thread into the cluster's network, and with it what it starts.
     let host = cluster().host();
@@ -98,4 +104,39 @@ fn a_backup_is_restored_into_a_server_and_replaces_it_only_when_confirmed() {
     assert_eq!(condition(&status, "Failed"), "True/TargetAccessDenied", "{}", message(&status, "Ready"));
     let told = serde_json::to_string(&status).unwrap();
     assert!(!told.contains("not-the-password") && !told.contains(PASSWORD), "{told}");
+}
+
+#[test]
+fn all_databases_of_a_backup_are_asked_about_together_and_replaced_together() {
+    let namespace = Namespace::new("several");
+    let scene = Scene::new(&namespace);
+    let server = prepare(&scene);
+    let _operator = Operator::start(&namespace);
+    let all = format!(
+        "backup: {{storageRef: {{name: backups}}, path: {SEVERAL}}}\ntarget: {{connectionRef: {{name: pg}}}}"
+    );
+    scene.restore("first", &all);
+    let status = scene.ended("first");
+    assert_eq!(condition(&status, "Complete"), "True/Restored", "{}", message(&status, "Ready"));
+    assert_eq!(condition(&status, "TargetModified"), "False/Created");
+    let target = status.target.unwrap();
+    assert_eq!(target.summary.as_deref(), Some("pg/harbour_berths +2"));
+    assert_eq!(target.databases.iter().map(|row| row.to.as_str()).collect::<Vec<_>>(), HARBOUR);
+    for name in HARBOUR {
+        server.sql(name, "create table written_since (a integer)");
+    }
+
+    scene.restore("second", &all);
+    let question = scene.phase("second", "AwaitingConfirmation");
+    let question = message(&question, "Ready");
+    assert!(HARBOUR.iter().all(|name| question.contains(name)), "{question}");
+    scene.change("second", &format!(r#"{{"overwrite": {{"confirm": {HARBOUR:?}}}}}"#));
+    let status = scene.ended("second");
+    assert_eq!(condition(&status, "Complete"), "True/Restored", "{}", message(&status, "Ready"));
+    for row in status.target.unwrap().databases {
+        let previous = row.previous.unwrap().name;
+        assert!(previous.starts_with(&format!("{}.reinstate-previous-", row.to)), "{previous}");
+        let written = "select to_regclass('written_since') is not null";
+        assert_eq!([server.sql(&row.to, written), server.sql(&previous, written)], ["f", "t"]);
+    }
 }

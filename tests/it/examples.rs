@@ -172,11 +172,11 @@ fn seal(recipient: &dyn age::Recipient, plain: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// The example with a server, for this one.
-fn example_at(server: &Postgres) -> String {
+/// An example with a server, for this one.
+fn example_at(server: &Postgres, name: &str) -> String {
     let ca: String = String::from_utf8(server.ca.clone().unwrap()).unwrap();
     let ca = ca.trim_end().lines().map(|line| format!("\n    {line}")).collect::<String>();
-    example("postgres.yaml")
+    example(name)
         .replace("port: 5432", &format!("port: {}", server.port))
         .replace("ca.crt: the PEM of your CA", &format!("ca.crt: |{ca}"))
 }
@@ -184,7 +184,7 @@ fn example_at(server: &Postgres) -> String {
 #[test]
 fn the_example_with_a_server_restores_there_asks_and_keeps_the_old() {
     let server = postgres(15);
-    let text = example_at(server);
+    let text = example_at(server, "postgres.yaml");
     let backups = fixtures().join("dbackup");
     let claims = [("backups", backups.as_path())];
     let (code, report) = run(&text, &claims);
@@ -210,12 +210,31 @@ fn the_example_with_a_server_restores_there_asks_and_keeps_the_old() {
 }
 
 #[test]
+fn the_example_with_two_databases_restores_compares_and_masks_them() {
+    let server = postgres(15);
+    let backups = fixtures().join("dbackup");
+    let (code, report) = run(&example_at(server, "postgres-several.yaml"), &[("backups", backups.as_path())]);
+    assert_eq!((code, &report["outcome"]), (0, &Value::from("Restored")), "{report}");
+    let databases = report["target"]["databases"].as_array().unwrap();
+    let names: Vec<&Value> = databases.iter().map(|row| &row["to"]).collect();
+    assert_eq!(names, ["staging_crew", "staging_tolls"]);
+    let checks = report["verification"]["checks"].to_string();
+    for check in ["staging_tolls: content of 3 tables equal by digest", "1 query answered true", "hook 1 run"]
+    {
+        assert!(checks.contains(check), "{checks}");
+    }
+    let masked = "select count(*) from store.note where body <> 'note'";
+    assert_eq!(server.sql("staging_crew", masked), "0");
+    assert_ne!(server.sql("staging_tolls", masked), "0");
+}
+
+#[test]
 fn owners_of_the_backup_are_what_the_manifest_says_of_them() {
     let server = postgres(15);
     let backups = fixtures().join("dbackup");
     let claims = [("backups", backups.as_path())];
     let with = |roles: &str, mode: &str| {
-        example_at(server)
+        example_at(server, "postgres.yaml")
             .replace("databases:\n", &format!("roles: {roles}\n    databases:\n"))
             .replace("to: staging_main", "to: staging_owned")
             .replace("spec:\n  backup:", &format!("spec:\n  mode: {mode}\n  backup:"))

@@ -21,6 +21,7 @@ use crate::cli::exit::ExitCode;
 use crate::cli::output::{self, bytes, clean};
 use crate::cli::{now, render};
 use crate::journal;
+use crate::operator::build::targets;
 use crate::operator::names::digest;
 use crate::plan::{Held, Order, OverwritePolicy, PlanVersion, RestorePlan, Strategy, Task};
 use crate::report::{Outcome, RestoreReport};
@@ -72,6 +73,7 @@ pub async fn revert(cluster: &Cluster, arguments: &Revert) -> Result<ExitCode> {
     plan.overwrite.confirmed_plan = None;
     plan.overwrite.confirm = arguments.yes.iter().cloned().collect();
     if let Some(target) = &mut plan.target {
+        target.name(restore.status.iter().flat_map(targets));
         // One of several databases; the others stay as they are.
         target.databases.retain(|it| it.to == row.to);
     }
@@ -100,7 +102,10 @@ pub async fn revert(cluster: &Cluster, arguments: &Revert) -> Result<ExitCode> {
 /// Runs `discard`.
 pub async fn discard(cluster: &Cluster, arguments: &Discard) -> Result<ExitCode> {
     let restore = ended(cluster, &arguments.name).await?;
-    let plan = restore::plan(cluster, &restore).await?;
+    let mut plan = restore::plan(cluster, &restore).await?;
+    if let Some(target) = &mut plan.target {
+        target.name(restore.status.iter().flat_map(targets));
+    }
     let order = order(&restore, &plan, Task::Discard, held(&restore));
     let report = carry_out(cluster, &arguments.job, &order).await?;
     output::out(&render::report(&report, &plan));

@@ -5,7 +5,7 @@ mod order;
 pub mod pod;
 
 pub use job::{ORDER_LIMIT_BYTES, job, ttl_seconds};
-pub use order::nonce;
+pub use order::{nonce, targets};
 
 /// What the operator's settings say of every runner.
 #[derive(Clone, Debug, PartialEq, Eq)]

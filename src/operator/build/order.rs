@@ -4,7 +4,7 @@ use crate::api::DatabaseRestore;
 use crate::api::restore::RestoreStatus;
 use crate::api::restore::spec::Switch;
 use crate::operator::names::digest;
-use crate::plan::{Binding, Held, Order, Pinned, PlanVersion, RestorePlan, Selector, Task};
+use crate::plan::{Binding, DatabaseMapping, Held, Order, Pinned, PlanVersion, RestorePlan, Selector, Task};
 
 /// The order of the attempt that is under way; `None` where there is none.
 pub(super) fn order(restore: &DatabaseRestore, plan: &RestorePlan) -> Option<Order> {
@@ -24,6 +24,11 @@ pub(super) fn order(restore: &DatabaseRestore, plan: &RestorePlan) -> Option<Ord
         plan.backup.selector = Selector::Path(path);
     }
     let last = earlier.last().and_then(|it| it.outcome.as_deref());
+    // A switch that failed untouched, or was asked about, has left the load where it was.
+    let held = held(status).filter(|_| ended("Held") && restore.spec.switch == Switch::Auto);
+    if let (Some(_), Some(target)) = (&held, &mut plan.target) {
+        target.name(targets(status));
+    }
     Some(Order {
         version: PlanVersion,
         nonce: nonce(restore),
@@ -31,8 +36,7 @@ pub(super) fn order(restore: &DatabaseRestore, plan: &RestorePlan) -> Option<Ord
         attempt: u32::try_from(attempt.number).ok()?,
         task: Task::default(),
         pinned: pinned(status).filter(|_| last == Some("Failed") || ended("Held")),
-        // A switch that failed untouched, or was asked about, has left the load where it was.
-        held: held(status).filter(|_| ended("Held") && restore.spec.switch == Switch::Auto),
+        held,
         plan,
     })
 }
@@ -44,6 +48,12 @@ pub fn nonce(restore: &DatabaseRestore) -> String {
     let attempt = restore.status.as_ref().and_then(|status| status.attempts.last());
     let job = attempt.map_or("", |attempt| attempt.job_name.as_str());
     digest(&format!("{uid} {job} progress"), 16)
+}
+
+/// The targets, as an earlier attempt has found them.
+pub fn targets(status: &RestoreStatus) -> Vec<DatabaseMapping> {
+    let rows = status.target.iter().flat_map(|target| &target.databases);
+    rows.map(|row| DatabaseMapping { from: row.from.clone(), to: row.to.clone() }).collect()
 }
 
 fn token(status: &RestoreStatus) -> Option<String> {
