@@ -81,14 +81,14 @@ const SHORTENINGS: &[fn(&mut Value)] = &[
 /// Leaves of each database what the next step of a person or the operator needs.
 fn compact_databases(verdict: &mut Value) {
     let is_asking = verdict.get("outcome").and_then(Value::as_str) == Some("AwaitingConfirmation");
-    let fields: &[&str] = if is_asking {
-        &["from", "tables", "rows", "bytes"]
-    } else {
-        &["from", "tables", "rows", "bytes", "holds"]
-    };
+    let fields: &[&str] =
+        if is_asking { &["tables", "rows", "bytes"] } else { &["tables", "rows", "bytes", "holds"] };
     let rows = verdict.pointer_mut("/target/databases").and_then(Value::as_array_mut);
     for row in rows.into_iter().flatten().filter_map(Value::as_object_mut) {
         row.retain(|name, _| !fields.contains(&name.as_str()));
+        if row.get("from") == row.get("to") {
+            row.remove("from");
+        }
         // Until when data is kept stands in its name too.
         if let Some(previous) = row.get_mut("previous").and_then(Value::as_object_mut) {
             previous.remove("until");

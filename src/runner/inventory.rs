@@ -97,8 +97,10 @@ pub struct Outside {
     pub tablespaces: BTreeSet<Vec<u8>>,
     /// Name of the encoding of the dump; empty where it states none.
     pub encoding: Vec<u8>,
-    /// Memory that a load needs to keep all owners and rights for its end, in bytes.
-    pub kept_bytes: u64,
+    /// Memory that a load needs to keep all owners for its end, in bytes.
+    pub owner_bytes: u64,
+    /// The same for all rights.
+    pub rights_bytes: u64,
     /// There are more names than are listed here.
     pub is_cut: bool,
     /// It makes objects as their owners, instead of giving them away later.

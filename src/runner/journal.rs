@@ -80,12 +80,17 @@ impl Journal {
 
     /// The write in question was rolled back as a whole: the target is as it was.
     pub fn untouch(&self) {
-        self.back_to(Touched::No);
+        self.learn(Touched::No);
     }
 
-    /// The same, where `before` is what was known ahead of the write.
-    pub fn back_to(&self, before: Touched) {
-        self.learn(before);
+    /// Begins a write that becomes whole or nothing, of a run that may have done others: what they have
+    /// changed stays changed, whatever becomes of this one. It must not be done where this fails.
+    pub fn attempt(&self, stage: Stage) -> Result<Attempt<'_>> {
+        let before = self.touched();
+        if before != Touched::Yes {
+            self.risk(stage)?;
+        }
+        Ok(Attempt { journal: self, before })
     }
 
     /// The answer to the deciding write was lost.
@@ -144,6 +149,32 @@ impl Journal {
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A write that becomes whole or nothing, under way.
+#[must_use = "what became of the write is told to it"]
+pub struct Attempt<'j> {
+    journal: &'j Journal,
+    before: Touched,
+}
+
+impl Attempt<'_> {
+    /// It was done.
+    pub fn done(self) {
+        self.journal.done();
+    }
+
+    /// It was rolled back as a whole.
+    pub fn undone(self) {
+        self.journal.learn(self.before);
+    }
+
+    /// The answer was lost.
+    pub fn in_doubt(self) {
+        if self.before != Touched::Yes {
+            self.journal.doubt();
+        }
     }
 }
 
@@ -227,6 +258,24 @@ mod tests {
             assert_eq!((journal.touched(), read(&path)), (kept, (told, false)));
             journal.conclude(RestoreReport::begun("ns", "name", jiff::Timestamp::UNIX_EPOCH)).unwrap();
             assert_eq!(read(&path), (kept.into(), true));
+        }
+    }
+
+    #[test]
+    fn what_one_write_has_changed_stays_changed_whatever_becomes_of_the_next() {
+        type End = fn(Attempt<'_>);
+        let ends: [(End, Touched); 3] = [
+            (|it| it.done(), Touched::Yes),
+            (|it| it.undone(), Touched::No),
+            (|it| it.in_doubt(), Touched::Unknown),
+        ];
+        for (end, alone) in ends {
+            let journal = Journal::default();
+            end(journal.attempt(Stage::Switch).unwrap());
+            assert_eq!(journal.touched(), alone);
+            journal.attempt(Stage::Switch).unwrap().done();
+            end(journal.attempt(Stage::Switch).unwrap());
+            assert_eq!(journal.touched(), Touched::Yes);
         }
     }
 

@@ -12,6 +12,9 @@ use crate::runner::inventory::{DatabaseEntry, SourceEngine};
 use crate::runner::read::{Examined, read_sidecar};
 use crate::runner::source::Artifact;
 
+/// Longest name of a database of PostgreSQL in bytes (`NAMEDATALEN` - 1).
+const NAME_BYTES: usize = 63;
+
 /// What goes into one target, in the order of the targets.
 #[derive(Clone, Debug)]
 pub(super) struct Chosen {
@@ -19,6 +22,8 @@ pub(super) struct Chosen {
     pub(super) dump: usize,
     /// What pass 1 has learned of it.
     pub(super) entry: DatabaseEntry,
+    /// The dump is of other databases too.
+    pub(super) is_part: bool,
 }
 
 impl Chosen {
@@ -49,6 +54,7 @@ impl Run<'_, '_> {
     /// Sets the mapping of a run whose manifest has none.
     fn aim(&mut self, mapping: Vec<DatabaseMapping>) -> Result<()> {
         let names: Vec<String> = mapping.iter().map(|row| row.to.clone()).collect();
+        check_names(&names)?;
         if let Some(other) =
             self.plan.queries.iter().chain(&self.plan.hooks).find(|sql| !names.contains(&sql.database))
         {
@@ -117,6 +123,18 @@ impl Run<'_, '_> {
     }
 }
 
+/// Names that come from a backup must be such that a server can have.
+fn check_names(names: &[String]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    let unfit =
+        names.iter().find(|name| !(1..=NAME_BYTES).contains(&name.len()) || !seen.insert(name.as_str()));
+    let Some(other) = unfit else { return Ok(()) };
+    let message = format!(
+        "the backup names a database {other:?}, which is empty, too long or named twice; name the databases in target.databases"
+    );
+    Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message))
+}
+
 fn own_name(name: &String) -> DatabaseMapping {
     DatabaseMapping { from: name.clone(), to: name.clone() }
 }
@@ -155,7 +173,7 @@ fn names_of(examined: &Examined) -> Result<Vec<String>> {
 /// The backup's only database.
 fn only(examined: &Examined) -> Result<Vec<Chosen>> {
     match examined.databases.as_slice() {
-        [entry] => Ok(vec![Chosen { dump: 0, entry: entry.clone() }]),
+        [entry] => Ok(vec![Chosen { dump: 0, entry: entry.clone(), is_part: false }]),
         several => {
             let message =
                 format!("the backup holds {} databases; name one in target.databases", several.len());
@@ -175,14 +193,14 @@ fn find(examined: &Examined, name: &str) -> Result<Chosen> {
     let dump = examined.databases.iter().position(holds).ok_or_else(not_held)?;
     let entry = examined.databases.get(dump).ok_or_else(no_database)?;
     if entry.facts.databases.len() <= 1 {
-        return Ok(Chosen { dump, entry: entry.clone() });
+        return Ok(Chosen { dump, entry: entry.clone(), is_part: false });
     }
     let twice = entry.facts.databases.iter().filter(|it| it.name == name).count() > 1;
     if twice {
         let message = format!("the backup holds two databases whose names both read {name} as text");
         return Err(Fault::new(Stage::Inspect, Reason::NotSupported, message));
     }
-    Ok(Chosen { dump, entry: entry.of_database(name).ok_or_else(not_held)? })
+    Ok(Chosen { dump, entry: entry.of_database(name).ok_or_else(not_held)?, is_part: true })
 }
 
 fn check_engine(target: &TargetPlan, examined: &Examined) -> Result<()> {

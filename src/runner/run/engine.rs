@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::open::{Mounts, keep_until, mount, read, read_text, run_id};
 use crate::plan::{
     EngineSettings, Kept, Login, MissingRoles, Owners, Privileges, ReplaceBy, RestorePlan, Rows, SecretKey,
-    SecretReader, ServerTarget, Sessions, SqliteTarget, Statements, Statistics, Strategy, TlsMode,
+    SecretReader, ServerTarget, Sessions, SqliteTarget, Statements, Statistics, Strategy, Switch, TlsMode,
     VersionGuard,
 };
 use crate::runner::engine::postgres::statement::Part;
@@ -98,6 +98,7 @@ fn postgres_settings(
         run_id: run_id(plan, now),
         ends_sessions: plan.sessions == Sessions::Terminate,
         is_direct: plan.strategy == Strategy::Direct,
+        holds: plan.switch == Switch::Hold,
         sessions_timeout: SESSIONS_TIMEOUT,
         version_guard_warn: plan.version_guard == VersionGuard::Warn,
         counts_rows: plan.rows == Rows::Exact,

@@ -6,7 +6,7 @@ use std::fs;
 use crate::plan::{EngineSettings, Owners, Privileges, RestorePlan};
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::DatabaseEntry;
+use crate::runner::inventory::{DatabaseEntry, Outside};
 use crate::runner::read::Examined;
 
 /// The pipeline without its windows: connections, buffers, the index of a large archive.
@@ -20,18 +20,18 @@ const LIMIT_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/mem
 pub(super) fn check(examined: &Examined, entry: &DatabaseEntry, plan: &RestorePlan) -> Result<()> {
     let limit =
         LIMIT_FILES.iter().find_map(|file| fs::read_to_string(file).ok()).and_then(|text| parse(&text));
-    let kept = if keeps_roles(plan) { entry.facts.outside.kept_bytes } else { 0 };
+    let kept = kept_bytes(plan, &entry.facts.outside);
     decide(needed(examined.window_bytes, entry.facts.largest_statement) + kept, limit)
 }
 
-/// Whether owners or rights wait in memory for the end of the load.
-fn keeps_roles(plan: &RestorePlan) -> bool {
-    match plan.target.as_ref().map(|target| &target.settings) {
-        Some(EngineSettings::Postgres(server)) => {
-            server.roles.owners == Owners::Backup || server.roles.privileges == Privileges::Backup
-        }
-        Some(EngineSettings::Sqlite(_)) | None => false,
-    }
+/// Memory for owners and rights, which wait for the end of the load.
+fn kept_bytes(plan: &RestorePlan, outside: &Outside) -> u64 {
+    let Some(EngineSettings::Postgres(server)) = plan.target.as_ref().map(|target| &target.settings) else {
+        return 0;
+    };
+    let of = |is_kept: bool, bytes: u64| if is_kept { bytes } else { 0 };
+    of(server.roles.owners == Owners::Backup, outside.owner_bytes)
+        + of(server.roles.privileges == Privileges::Backup, outside.rights_bytes)
 }
 
 /// Bytes that the load needs at most, beside owners and rights.

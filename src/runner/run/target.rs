@@ -123,7 +123,8 @@ impl Run<'_, '_> {
         for (index, chosen) in chosen.iter().enumerate() {
             if let Some(row) = self.report_row(index) {
                 row.from.clone_from(&chosen.entry.name);
-                row.bytes = Some(chosen.entry.bytes);
+                // Those of a whole script say nothing of one database in it.
+                row.bytes = Some(chosen.entry.bytes).filter(|_| !chosen.is_part);
             }
         }
     }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use reinstate::reason::Reason;
 use reinstate::runner::engine::postgres::PostgresTarget;
-use reinstate::runner::engine::{Action, Context, Engine};
+use reinstate::runner::engine::{Action, Context, Engine, Incoming};
 use reinstate::runner::journal::Touched;
 
 use super::restores::{
     Backup, Done, Target, databases, difference, fresh, restore, session_in, settings, source, steps,
 };
+use crate::parts::only;
 use crate::parts::postgres::{CREATOR, PLAIN, Postgres, canonical_text, postgres};
 
 fn direct(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
@@ -21,7 +22,7 @@ fn direct(server: &Postgres, user: &str, database: &str) -> PostgresTarget {
 
 /// A target of `owner` with data of its own.
 fn target(server: &Postgres, test: &str, owner: &str) -> String {
-    let name = fresh(test);
+    let name = fresh(&format!("direct_{test}"));
     server.sql("postgres", &format!("create database {name} owner {owner}"));
     server.sql(&name, &format!("set role {owner}; create table old as select 1 as a"));
     name
@@ -115,7 +116,9 @@ const EVERYTHING: &str = "
     create operator === (leftarg = integer, rightarg = integer, function = int4eq);
     create collation plain (locale = 'C'); create text search configuration words (copy = simple);
     create statistics joint on a, b from shop.t; select lo_from_bytea(0, 'abc'); select lo_from_bytea(0, 'def');
-    create conversion shout for 'LATIN1' to 'UTF8' from iso8859_1_to_utf8;";
+    create conversion shout for 'LATIN1' to 'UTF8' from iso8859_1_to_utf8;
+    create table numbered (id bigint generated always as identity); create type span as range (subtype = float8);
+    create table spans (a span, b span[], c colour[]);";
 
 #[test]
 fn where_no_database_can_be_made_all_that_the_old_one_holds_is_dropped_in_one_transaction() {
@@ -159,4 +162,77 @@ fn what_others_own_in_the_target_is_named_and_nothing_is_dropped() {
         assert!(message.contains(words), "{message}");
         assert_eq!(server.sql(&name, "select a from old"), "1", "{sql}");
     }
+}
+
+#[test]
+fn what_was_dropped_before_stays_told_where_the_next_target_cannot_be() {
+    let server = postgres(15);
+    let names = ["gone", "used"].map(|name| target(server, &format!("two_{name}"), CREATOR));
+    let other = session_in(server, CREATOR, &names[1]);
+    let context = Context::default();
+    let mut engine = Target::of_several(&direct(server, CREATOR, ""), &names, context.clone());
+    let backup = Backup::script("CREATE TABLE new (a integer);\n");
+    engine.survey().unwrap();
+    let incoming = [0, 1].map(|target| Incoming { target, entry: &backup.entry });
+    let fault = engine.load(&incoming, &mut backup.bytes.as_slice()).unwrap_err();
+    assert_eq!(fault.reason, Reason::TargetBusy, "{}", fault.full_message());
+    assert_eq!(context.journal.touched(), Touched::Yes);
+    assert_eq!(engine.discard(), Vec::<String>::new());
+    assert_eq!(databases(server, &names[0]), Vec::<String>::new());
+    assert_eq!(server.sql(&names[1], "select a from old"), "1");
+    drop(other);
+}
+
+#[test]
+fn a_verified_load_is_kept_where_the_old_data_are_gone_and_the_switch_fails() {
+    let server = postgres(15);
+    let name = target(server, "kept", CREATOR);
+    let mut engine = Target::new(direct(server, CREATOR, &name), Context::default());
+    let backup = Backup::script("CREATE TABLE new (a integer);\nCOPY new (a) FROM stdin;\n7\n\\.\n");
+    engine.survey().unwrap();
+    engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap();
+    engine.verify(only(&backup.entry)).unwrap();
+    server.sql("postgres", &format!("create database {name}"));
+    assert_eq!(engine.switch().unwrap_err().reason, Reason::TargetChanged);
+    let left = engine.discard();
+    let held = format!("{name}.reinstate-held-0a1b2c3d-kept");
+    assert!(left.len() == 1 && left[0].starts_with(&held), "{left:?}");
+    assert_eq!(server.sql(&held, "select a from new"), "7");
+}
+
+#[test]
+fn extensions_stay_with_their_schemas_where_a_database_is_emptied() {
+    let server = postgres(15);
+    let name = target(server, "extended", PLAIN);
+    server.sql(
+        &name,
+        &format!(
+            "create schema tools authorization {PLAIN}; create extension hstore schema tools;
+                  set role {PLAIN}; create table tools.mixed (a tools.hstore)"
+        ),
+    );
+    let backup = Backup::script(
+        "CREATE SCHEMA tools;\nCREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA tools;\n\
+         CREATE TABLE public.new (a tools.hstore);\n",
+    );
+    restore(direct(server, PLAIN, &name), &backup).unwrap_or_else(|fault| panic!("{}", fault.full_message()));
+    let left = "select string_agg(relname, ',') from pg_class where relkind = 'r' and oid > 16383";
+    assert_eq!(server.sql(&name, left), "new");
+}
+
+#[test]
+fn who_uses_an_object_of_a_database_that_is_to_be_emptied_keeps_it() {
+    let server = postgres(15);
+    let name = target(server, "locked", PLAIN);
+    let mut other = session_in(server, PLAIN, &name);
+    other.run(b"BEGIN").unwrap();
+    other.run(b"SELECT a FROM old").unwrap();
+    let backup = Backup::script("CREATE TABLE new (a integer);\n");
+    let (reason, message, touched) = failing(direct(server, PLAIN, &name), &backup);
+    assert_eq!((reason, touched), (Reason::TargetBusy, Touched::No), "{message}");
+    other.run(b"COMMIT").unwrap();
+    let mut ending = direct(server, PLAIN, &name);
+    ending.ends_sessions = true;
+    restore(ending, &backup).unwrap_or_else(|fault| panic!("{}", fault.full_message()));
+    assert!(other.run(b"SELECT 1").is_err());
 }

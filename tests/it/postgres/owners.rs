@@ -443,8 +443,8 @@ fn names_without_a_schema_mean_what_they_meant_in_their_place() {
 fn more_owners_than_are_kept_are_refused_unless_they_are_left_out() {
     let server = postgres(15);
     let mut backup = Backup::script("CREATE TABLE public.t (a int);\nALTER TABLE public.t OWNER TO plain;\n");
-    assert!((200..400).contains(&backup.entry.facts.outside.kept_bytes), "{:?}", backup.entry.facts.outside);
-    backup.entry.facts.outside.kept_bytes = (64 << 20) + 1;
+    assert!((200..400).contains(&backup.entry.facts.outside.owner_bytes), "{:?}", backup.entry.facts.outside);
+    backup.entry.facts.outside.owner_bytes = (64 << 20) + 1;
     let target = fresh("kept");
     let fault = refused(with(server, SUPERUSER, &target, everything()), &backup);
     assert_eq!(fault.reason, Reason::LimitExceeded, "{}", fault.message);
@@ -462,4 +462,74 @@ fn a_table_without_rows_that_cannot_be_counted_is_not_missing() {
     let done = restore(settings(server, CREATOR, &fresh("hidden")), &backup)
         .unwrap_or_else(|fault| panic!("{}", fault.full_message()));
     assert!(done.verified.tables.iter().any(|table| table.name == "public.t" && table.rows == 0));
+}
+
+#[test]
+fn who_may_make_objects_as_the_owner_of_the_source_alone_gets_its_tables_all_the_same() {
+    let server = postgres(15);
+    let (owner, login) = (fresh("app"), fresh("member"));
+    server.sql(
+        "postgres",
+        &format!(
+            "create role {owner}; create role {login} login createdb password '{PASSWORD}'; grant {owner} to {login}"
+        ),
+    );
+    let source = server.database();
+    server.sql("postgres", &format!("alter database {source} owner to {owner}"));
+    server.sql(
+        &source,
+        &format!(
+            "set role {owner}; create table public.t (id bigint generated always as identity, a text);
+             insert into public.t (a) values ('x'); create schema closed; create table closed.c (a int);
+             reset role; alter schema closed owner to postgres; revoke all on schema closed from {owner};
+             alter schema closed owner to {login}"
+        ),
+    );
+    let expected = server.canonical(&source);
+    let target = fresh("public_owner");
+    for left_out in [vec![Part::Grants], vec![]] {
+        let backup = Backup::new(server.dump(15, &source, &[]));
+        let mut parts = everything();
+        parts.left_out.extend(left_out.iter().copied());
+        let mut run = with(server, &login, &target, parts);
+        run.run_id = format!("run{}", left_out.len());
+        run.keep_until = None;
+        restore(run, &backup).unwrap_or_else(|fault| panic!("{left_out:?}: {}", fault.full_message()));
+    }
+    let found = server.canonical(&target);
+    assert!(found == expected, "{}", difference(&expected, &found));
+}
+
+#[test]
+fn event_triggers_of_the_dump_see_nothing_of_the_restore() {
+    let server = postgres(15);
+    let owner = fresh("watched");
+    server.sql("postgres", &format!("create role {owner}"));
+    let source = server.database();
+    server.sql(
+        &source,
+        &format!(
+            "create table public.log (a text);
+             create function public.watch() returns event_trigger language plpgsql as
+                 'begin insert into public.log values (tg_tag); end';
+             create table public.t (a int); alter table public.t owner to {owner};
+             grant select on public.t to public; create materialized view public.v as select a from public.t;
+             create event trigger watch on ddl_command_end execute procedure public.watch();
+             comment on event trigger watch is 'last'; truncate public.log"
+        ),
+    );
+    let expected = server.canonical(&source);
+    for form in ["plain", "custom"] {
+        for parts in [Parts::default(), everything()] {
+            let is_all = parts.has(Part::Owners);
+            let backup = Backup::new(server.dump(15, &source, &[&format!("--format={form}")]));
+            let target = fresh(&format!("watching_{form}_{is_all}"));
+            restore(with(server, SUPERUSER, &target, parts), &backup)
+                .unwrap_or_else(|fault| panic!("{form} {is_all}: {}", fault.full_message()));
+            assert_eq!(server.sql(&target, "select count(*) from public.log"), "0", "{form} {is_all}");
+            assert_eq!(server.sql(&target, "select count(*) from pg_event_trigger"), "1");
+            let found = server.canonical(&target);
+            assert!(!is_all || found == expected, "{form}\n{}", difference(&expected, &found));
+        }
+    }
 }

@@ -86,6 +86,7 @@ pub(super) fn settings_at(port: u16, ca: Option<Vec<u8>>, user: &str, database: 
         run_id: "0a1b2c3d".to_owned(),
         ends_sessions: false,
         is_direct: false,
+        holds: false,
         // A psql of the test may still be ending.
         sessions_timeout: Duration::from_secs(20),
         version_guard_warn: false,
@@ -572,10 +573,12 @@ fn hooks_change_what_was_loaded_before_anybody_sees_it() {
     // In place everybody would see the rows before.
     let place = fresh("maskedinplace");
     server.sql("postgres", &format!("create database {place} owner {PLAIN}"));
-    let mut hooked = settings(server, PLAIN, &place);
-    hooked.has_hooks = true;
-    let fault = refused(hooked, &backup);
-    assert_eq!(fault.reason, Reason::SwapNotPossible, "{}", fault.full_message());
+    // Nor can it wait for a person.
+    for (has_hooks, holds) in [(true, false), (false, true)] {
+        let run = PostgresTarget { has_hooks, holds, ..settings(server, PLAIN, &place) };
+        let fault = refused(run, &backup);
+        assert_eq!(fault.reason, Reason::SwapNotPossible, "{}", fault.full_message());
+    }
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn unreadable(digest: &TableDigest, table: Option<&Table>, loaded: &Loaded) -> O
         return Some("its extension brings rows, too");
     }
     if table.is_guarded {
-        return Some("its policies bind the owner too");
+        return Some("its policies bind the owner too, or the owner may not read it");
     }
     if table.is_foreign {
         return Some("its rows lie at another server");

@@ -16,6 +16,8 @@ use memchr::{memchr, memchr_iter};
 const OPEN_LIMIT_BYTES: usize = 1024 * 1024;
 /// More than the longest text of a moment.
 const MOMENT_BYTES: usize = 64;
+/// Digits of a year beyond four: servers know years up to 294276.
+const MORE_YEAR_DIGITS: usize = 2;
 /// Bytes of a moment before its first colon: `2026-11-29 17`.
 const BEFORE_COLON: usize = 13;
 /// Bytes from the blank before the hour to the colon behind it.
@@ -148,23 +150,31 @@ fn in_utc(row: &[u8], ends: bool, give: &mut dyn FnMut(&[u8])) -> usize {
         if start >= horizon {
             break;
         }
-        if let Some(found) = row.get(start..).and_then(moment) {
-            give(row.get(used..start).unwrap_or_default());
+        let year = start - more_digits(row, used, start);
+        if let Some(found) = row.get(year..).and_then(|text| moment(text, start - year)) {
+            give(row.get(used..year).unwrap_or_default());
             give(&[MARK]);
             give(&found.seconds.to_be_bytes());
             give(found.fraction);
-            used = start + found.bytes;
+            used = year + found.bytes;
         }
     }
     let end = used.max(horizon);
+    // A year may begin there, and go on behind it.
+    let end = if ends { end } else { end - more_digits(row, used, end) };
     give(row.get(used..end).unwrap_or_default());
     end
 }
 
+/// Digits right before `end`, as far as they may belong to a year; `used` is where to stop.
+fn more_digits(row: &[u8], used: usize, end: usize) -> usize {
+    let before = row.get(used..end).unwrap_or_default();
+    before.iter().rev().take(MORE_YEAR_DIGITS).take_while(|byte| byte.is_ascii_digit()).count()
+}
+
 /// A moment in a text.
 struct Moment<'a> {
-    /// Seconds since the beginning of 1970 in UTC. Of a year of more than four digits only the last four
-    /// count here: the others stand before it as they are, and the calendar is the same every 400 years.
+    /// Seconds since the beginning of 1970 in UTC.
     seconds: i64,
     /// Parts of a second, with the point; no zone changes them.
     fraction: &'a [u8],
@@ -172,8 +182,11 @@ struct Moment<'a> {
     bytes: usize,
 }
 
-/// Reads `2026-11-29 17:30:00.5+01`, as servers write it with `DateStyle` ISO, at the beginning of `text`.
-fn moment(text: &[u8]) -> Option<Moment<'_>> {
+/// Reads `2026-11-29 17:30:00.5+01`, as servers write it with `DateStyle` ISO, at the beginning of `text`. The
+/// year has `more` digits than four.
+fn moment(text: &[u8], more: usize) -> Option<Moment<'_>> {
+    let (thousands, text) = text.split_at_checked(more)?;
+    let thousands = thousands.iter().fold(0_i64, |all, digit| all * 10 + i64::from(digit - b'0'));
     let number = |at: usize, digits: usize| {
         let digits = text.get(at..at + digits)?;
         digits
@@ -184,7 +197,7 @@ fn moment(text: &[u8]) -> Option<Moment<'_>> {
     if !(is(4, b'-') && is(7, b'-') && is(10, b' ') && is(13, b':') && is(16, b':')) {
         return None;
     }
-    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
+    let (year, month, day) = (thousands * 10_000 + number(0, 4)?, number(5, 2)?, number(8, 2)?);
     let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
     let mut at = 19;
     if is(at, b'.') {
@@ -216,7 +229,7 @@ fn moment(text: &[u8]) -> Option<Moment<'_>> {
         return None;
     }
     let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - sign * zone;
-    Some(Moment { seconds, fraction, bytes: at + if before_christ { 3 } else { 0 } })
+    Some(Moment { seconds, fraction, bytes: more + at + if before_christ { 3 } else { 0 } })
 }
 
 /// Days since the beginning of 1970 of a date in the proleptic Gregorian calendar.

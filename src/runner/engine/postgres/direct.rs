@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::carry::Carried;
 use super::discard::end_sessions;
+use super::held::oid_in;
 use super::names::ident;
 use super::server::{PostgresTarget, Server, Session, Who};
 use super::survey::{Extensions, contents_in};
@@ -37,28 +38,32 @@ pub(super) fn drop_old(target: &mut Target, server: &mut Server, context: &Conte
     let begun = Instant::now();
     loop {
         context.cancel.check(Stage::Restore)?;
+        if oid_in(session, name)?.as_ref() != Some(&existing.oid) {
+            let message = format!("{name} was replaced by somebody else since it was looked at");
+            return Err(Fault::new(Stage::Restore, Reason::TargetChanged, message));
+        }
         if settings.ends_sessions {
             end_sessions(session, name)?;
         }
-        context.journal.risk(Stage::Restore)?;
-        let Err(error) = session.try_run(&sql) else { break };
+        let attempt = context.journal.attempt(Stage::Restore)?;
+        let Err(error) = session.try_run(&sql) else {
+            attempt.done();
+            break;
+        };
+        let is_busy = error.sqlstate() == Some(OBJECT_IN_USE);
         if session.connection.is_closed() {
             // Whether it was done cannot be known from here.
-            context.journal.doubt();
+            attempt.in_doubt();
         } else {
-            context.journal.untouch();
-            if error.sqlstate() == Some(OBJECT_IN_USE) && begun.elapsed() < settings.sessions_timeout {
+            attempt.undone();
+            if is_busy && begun.elapsed() < settings.sessions_timeout {
                 sleep(TRY_EVERY);
                 continue;
             }
         }
-        let reason = match error.sqlstate() {
-            Some(OBJECT_IN_USE) => Reason::TargetBusy,
-            _ => Reason::PermissionDenied,
-        };
+        let reason = if is_busy { Reason::TargetBusy } else { Reason::PermissionDenied };
         return Err(error.fault(Stage::Restore, reason, &format!("failed to drop database {name}")));
     }
-    context.journal.done();
     if let Some(seen) = &mut target.seen {
         seen.dropped();
     }
@@ -67,7 +72,8 @@ pub(super) fn drop_old(target: &mut Target, server: &mut Server, context: &Conte
 
 /// What is in a database beside what every new one holds: what kind of object, its name in SQL, the role
 /// that owns it, and whether the login may drop it as far as that is known: as its owner or its schema's.
-/// Extensions stay, with their objects: an administrator has made them.
+/// Extensions stay, with their objects and schemas: an administrator has made them. What is a part of another
+/// object, such as the sequence of an identity column, goes with that.
 const OBJECTS: &str = "
 WITH member AS (
     SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'
@@ -76,15 +82,18 @@ WITH member AS (
            nspowner AS owner, nspowner AS container
     FROM pg_catalog.pg_namespace
     WHERE nspname::pg_catalog.text !~ '^pg_' AND nspname::pg_catalog.text NOT IN ('information_schema', 'public')
+      AND oid NOT IN (SELECT extnamespace FROM pg_catalog.pg_extension)
     UNION ALL
     SELECT 1, d.classid, d.objid, coalesce(c.relowner, p.proowner, t.typowner), nspowner
     FROM pg_catalog.pg_namespace n
     JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
                                AND d.refobjid = n.oid AND d.deptype = 'n'
+                               AND d.classid <> 'pg_catalog.pg_extension'::pg_catalog.regclass
     LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.objid
     LEFT JOIN pg_catalog.pg_proc p ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = d.objid
     LEFT JOIN pg_catalog.pg_type t ON d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND t.oid = d.objid
-    WHERE nspname = 'public'
+    WHERE nspname = 'public' OR (nspname::pg_catalog.text !~ '^pg_'
+                                 AND n.oid IN (SELECT extnamespace FROM pg_catalog.pg_extension))
     UNION ALL
     SELECT 2, 'pg_catalog.pg_publication'::pg_catalog.regclass, oid, pubowner, pubowner FROM pg_catalog.pg_publication
     UNION ALL
@@ -96,27 +105,35 @@ SELECT pg_catalog.upper(i.type), i.identity, pg_catalog.pg_get_userbyid(owner),
        owner IS NULL OR pg_catalog.pg_has_role(owner, 'USAGE') OR pg_catalog.pg_has_role(container, 'USAGE')
 FROM object, pg_catalog.pg_identify_object(classid, objid, 0) i
 WHERE (classid, objid) NOT IN (SELECT classid, objid FROM member)
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend own WHERE own.classid = object.classid
+                  AND own.objid = object.objid AND own.objsubid = 0 AND own.deptype = 'i')
 ORDER BY turn, objid";
 
 /// Drops all that the target holds, in one transaction.
-pub(super) fn empty(target: &mut Target, context: &Context) -> Result<()> {
+pub(super) fn empty(target: &mut Target, server: &mut Server, context: &Context) -> Result<()> {
     let settings = &target.settings;
+    if settings.ends_sessions {
+        end_sessions(server.session.at(Stage::Restore), &settings.database)?;
+    }
     let mut session = settings.session(Who::Restorer, &settings.database, Stage::Restore, &context.cancel)?;
     let what = format!("drop what {} holds", settings.database);
     session.run(&what, "BEGIN", Reason::RestoreFailed)?;
+    // Who uses an object keeps it, and everybody else waits for the transaction.
+    let wait = format!("SET LOCAL lock_timeout = {}", settings.sessions_timeout.as_millis());
+    session.run(&what, &wait, Reason::RestoreFailed)?;
     drop_objects(&mut session, settings, &what)?;
     // Nothing was committed up to here: a session that is dropped rolls it back.
-    context.journal.risk(Stage::Restore)?;
+    let attempt = context.journal.attempt(Stage::Restore)?;
     if let Err(error) = session.try_run("COMMIT") {
         let fault = error.fault(Stage::Restore, Reason::RestoreFailed, &format!("failed to {what}"));
         if session.connection.is_closed() {
-            context.journal.doubt();
+            attempt.in_doubt()
         } else {
-            context.journal.untouch();
+            attempt.undone()
         }
         return Err(fault);
     }
-    context.journal.done();
+    attempt.done();
     if let Some(seen) = &mut target.seen {
         seen.emptied();
     }

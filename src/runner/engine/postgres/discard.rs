@@ -4,6 +4,8 @@
 //! run holds the target's lock, so that no run is alive behind them. A held load waits for a person
 //! and goes only by its name. Kept previous databases go when the time in their name is over.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::beside::Beside;
@@ -73,25 +75,36 @@ pub(super) fn drop_held(
     Ok(Some(held.to_owned()))
 }
 
-/// Drops what this run has made; gives back what could not be dropped. Works on after a cancel, and
-/// over a new session where the run's own was lost.
+/// Drops what this run has made, but for the loads in `kept`, which get the name beside them; gives back
+/// what is left. Works on after a cancel, and over a new session where the run's own was lost.
 pub(super) fn drop_made(
     settings: &PostgresTarget,
     server: Option<&mut Server>,
     made: Vec<String>,
+    kept: &BTreeMap<String, String>,
 ) -> Vec<String> {
     let Some(server) = server.filter(|_| !made.is_empty()) else { return made };
     let major = server.facts.major();
     let (stage, never) = (Stage::CleanUp, Cancel::never());
     let mut session = settings.session(Who::Administrator, &settings.maintenance_database, stage, &never);
     let left = made.into_iter().filter_map(|name| {
-        let dropped = match &mut session {
-            Ok(session) => drop_database(session, major, &name),
-            Err(fault) => Err(fault.restated()),
+        let done = match (&mut session, kept.get(&name)) {
+            (Ok(session), None) => drop_database(session, major, &name).map(|()| None),
+            (Ok(session), Some(other)) => keep_load(session, &name, other).map(Some),
+            (Err(fault), _) => Err(fault.restated()),
         };
-        dropped.err().map(|fault| format!("{name}: {}", fault.full_message()))
+        done.unwrap_or_else(|fault| Some(format!("{name}: {}", fault.full_message())))
     });
     left.collect()
+}
+
+/// Renames a load so that no other run drops it; gives back what a person should know.
+fn keep_load(session: &mut Session, name: &str, other: &str) -> Result<String> {
+    let sql = format!("ALTER DATABASE {} RENAME TO {}", ident(name), ident(other));
+    session.at(Stage::CleanUp).run(&format!("rename database {name}"), &sql, Reason::TargetBusy)?;
+    Ok(format!(
+        "{other}: what was loaded and verified, while what it was to replace is dropped; rename it to put it in place"
+    ))
 }
 
 /// Drops a database with the sessions that are in it.
@@ -106,14 +119,21 @@ pub(super) fn drop_database(session: &mut Session, major: u32, name: &str) -> Re
     session.run(&format!("drop database {name}"), &sql, Reason::PermissionDenied)
 }
 
+/// The sessions of others in a database, by their processes. Who may not read statistics is not told what
+/// kind of process each is.
+pub(super) fn sessions_in(session: &mut Session, name: &str) -> Result<Vec<String>> {
+    let sql = "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname = $1::pg_catalog.name \
+               AND coalesce(backend_type, 'client backend') = 'client backend' \
+               AND pid <> pg_catalog.pg_backend_pid()";
+    let rows = session.rows(&format!("list the sessions in {name}"), sql, &[name])?;
+    Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
+}
+
 /// Ends the sessions of others in a database. One that may not be ended is no error here: what needs the
 /// database to be free says so.
 pub(super) fn end_sessions(session: &mut Session, name: &str) -> Result<()> {
-    let sql = "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname = $1::pg_catalog.name \
-               AND backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid()";
-    let rows = session.rows(&format!("list the sessions in {name}"), sql, &[name])?;
-    for process in rows.iter().filter_map(|row| row.text(0)) {
-        let ended = session.connection.ask("SELECT pg_catalog.pg_terminate_backend($1)", &[Some(process)]);
+    for process in sessions_in(session, name)? {
+        let ended = session.connection.ask("SELECT pg_catalog.pg_terminate_backend($1)", &[Some(&process)]);
         if let Err(error) = ended
             && session.connection.is_closed()
         {

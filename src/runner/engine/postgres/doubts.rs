@@ -39,7 +39,7 @@ pub(super) enum Kind {
 pub(super) struct Table {
     pub(super) is_partitioned: bool,
     pub(super) is_foreign: bool,
-    /// A policy hides rows from this login.
+    /// A policy hides rows from this login, or it may not read them.
     pub(super) is_guarded: bool,
     /// Size on disk.
     pub(super) bytes: u64,
@@ -59,6 +59,8 @@ pub(super) struct Doubts {
     tables: BTreeMap<String, Table>,
     from: Option<u32>,
     to: u32,
+    /// Encoding of the loaded database.
+    encoding: String,
 }
 
 impl Doubts {
@@ -91,7 +93,9 @@ impl Doubts {
                 table.kinds.insert((kind, quote_ident(text(2).as_bytes())));
             }
         }
-        Ok(Self { tables, from: version.and_then(series), to })
+        let encoding = session.row("ask for the encoding of the database", "SHOW server_encoding", &[])?;
+        let encoding = encoding.text(0).unwrap_or_default().to_owned();
+        Ok(Self { tables, from: version.and_then(series), to, encoding })
     }
 
     /// A table by the name that the dump has for it; one without a schema is in that of a new session.
@@ -101,6 +105,9 @@ impl Doubts {
 
     /// Why the same rows may have another text here.
     pub(super) fn of(&self, digest: &TableDigest, table: &Table) -> Option<&'static str> {
+        if self.converts(&digest.encoding) {
+            return Some("letters, of which the conversion to the database's encoding knows two forms");
+        }
         let is_dumped = |column: &Vec<u8>| digest.columns.is_empty() || digest.columns.contains(column);
         let dumped = table.kinds.iter().filter(|(_, column)| is_dumped(column));
         dumped.into_iter().find_map(|(kind, _)| match kind {
@@ -119,15 +126,28 @@ impl Doubts {
         })
     }
 
+    /// Whether text goes through a conversion that is not one to one: between encodings of several bytes a
+    /// letter may have two codes.
+    fn converts(&self, encoding: &[u8]) -> bool {
+        let name = String::from_utf8_lossy(encoding).to_ascii_uppercase().replace(['-', '_', ' '], "");
+        let own = self.encoding.replace(['-', '_', ' '], "");
+        ["EUC", "SJIS", "SHIFTJIS", "BIG5", "GB", "JOHAB", "UHC", "MULE"]
+            .iter()
+            .any(|it| name.starts_with(it))
+            && name != own
+    }
+
     /// Whether only one of the two servers is of this release series or newer; also where it is not known.
     fn crosses(&self, since: u32) -> bool {
         self.from.is_none_or(|from| (from < since) != (self.to < since))
     }
 }
 
-/// Schema, name, kind, whether a policy hides rows, bytes.
+/// Schema, name, kind, whether rows are hidden, bytes.
 const TABLES: &str = "
-SELECT nspname, relname, relkind, pg_catalog.row_security_active(c.oid),
+SELECT nspname, relname, relkind,
+       pg_catalog.row_security_active(c.oid) OR NOT (pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+                                                     AND pg_catalog.has_table_privilege(c.oid, 'SELECT')),
        CASE relkind WHEN 'r' THEN pg_catalog.pg_table_size(c.oid) ELSE 0 END
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
 WHERE relkind IN ('r', 'p', 'f') AND relpersistence <> 't'

@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{Context as Sha256, SHA256};
 
 use super::beside::Beside;
 use super::names::ident;
-use super::server::{PostgresTarget, Server, Who};
+use super::server::{PostgresTarget, Server, Session, Who};
 use super::verify::{self, Counted};
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
@@ -91,8 +91,13 @@ pub(super) fn examine_previous(
 
 /// The object id of a database, which a rename does not change.
 pub(super) fn oid(server: &mut Server, stage: Stage, name: &str) -> Result<Option<String>> {
+    oid_in(server.session.at(stage), name)
+}
+
+/// The same, asked in a session.
+pub(super) fn oid_in(session: &mut Session, name: &str) -> Result<Option<String>> {
     let sql = "SELECT oid FROM pg_catalog.pg_database WHERE datname = $1::pg_catalog.name";
-    let rows = server.session.at(stage).rows(&format!("look for database {name}"), sql, &[name])?;
+    let rows = session.rows(&format!("look for database {name}"), sql, &[name])?;
     Ok(rows.first().and_then(|row| row.text(0)).map(str::to_owned))
 }
 

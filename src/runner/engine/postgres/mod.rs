@@ -132,7 +132,7 @@ impl Postgres {
         discard::drop_dead(settings, server);
         let made = match seen.way {
             Way::InPlace => return context.journal.touch(Stage::Restore),
-            Way::Emptied => return direct::empty(target, &context),
+            Way::Emptied => return direct::empty(target, server, &context),
             Way::Beside | Way::Instead => create::shadow(settings, server, seen, &shadow, incoming.entry),
         };
         // Also where it failed: its answer may be all that was lost.
@@ -234,9 +234,7 @@ impl Engine for Postgres {
                 return Err(out_of_order("what is held was loaded by an earlier run"));
             }
             if target.seen()?.is_in_place() {
-                let message =
-                    "switch: Hold needs a database beside the target, and the login may not create one";
-                return Err(Fault::new(Stage::Switch, Reason::SwapNotPossible, message));
+                return Err(out_of_order("what was loaded in place cannot be held"));
             }
         }
         let mut all = Vec::new();
@@ -270,6 +268,10 @@ impl Engine for Postgres {
     fn load_previous(&mut self, name: &str, incoming: Incoming<'_>) -> Result<()> {
         let (target, server) = self.at(incoming.target)?;
         let (settings, shadow) = (&target.settings, target.shadow());
+        if target.seen()?.is_in_place() {
+            let message = "a kept database is put back as a copy, and the login may not create databases";
+            return Err(Fault::new(Stage::Restore, Reason::PermissionDenied, message));
+        }
         server.check_locks(Stage::Restore)?;
         discard::drop_dead(settings, server);
         let copied = create::copy(settings, server, name, &shadow);
@@ -322,8 +324,10 @@ impl Engine for Postgres {
     }
 
     fn discard(&mut self) -> Vec<String> {
-        let made = std::mem::take(&mut self.made);
-        let left = discard::drop_made(&self.settings, self.server.as_mut(), made);
+        let mut made = std::mem::take(&mut self.made);
+        made.retain(|name| self.targets.iter().all(|target| target.settings.database != *name));
+        let kept = self.targets.iter().filter_map(Target::worth_keeping).collect();
+        let left = discard::drop_made(&self.settings, self.server.as_mut(), made, &kept);
         self.server = None;
         left
     }

@@ -17,6 +17,8 @@ use crate::runner::inventory::{Outside, RoleUse};
 
 /// Names that are listed, at most.
 const NAMES_LIMIT: usize = 4096;
+/// Longest name of a role in bytes (`NAMEDATALEN` - 1): no server has one with a longer name.
+const NAME_BYTES: usize = 63;
 /// Memory of a statement that waits for the end of a load, beside its text, in bytes.
 pub(super) const KEPT_BYTES: usize = 200;
 /// How statements begin that may name a role or a tablespace; those with an owner are of many kinds.
@@ -41,6 +43,7 @@ pub(super) fn note(outside: &mut Outside, text: &[u8], cut: bool) {
         && name == b"client_encoding"
     {
         outside.encoding = value;
+        outside.encoding.truncate(NAME_BYTES);
     }
     let gives = text.starts_with(b"ALTER ") && memmem::find(text, OWNER).is_some();
     if !gives && !BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
@@ -67,7 +70,7 @@ fn take(outside: &mut Outside, step: &Step, bytes: usize) {
         Step::Owner { .. } => RoleUse::Owner,
         Step::Grant { .. } => RoleUse::Grantee,
         Step::DefaultPrivileges { makers, roles } => {
-            outside.kept_bytes += (bytes + KEPT_BYTES) as u64;
+            outside.rights_bytes += (bytes + KEPT_BYTES) as u64;
             let makers = makers.iter().map(|role| (role, RoleUse::Maker));
             let all = makers.chain(roles.iter().map(|role| (role, RoleUse::Grantee)));
             for (role, used) in all.filter(|(role, _)| role.is_name()) {
@@ -86,8 +89,10 @@ fn take(outside: &mut Outside, step: &Step, bytes: usize) {
         }
         _ => return,
     };
-    if !matches!(used, RoleUse::Policy | RoleUse::UserMapping) {
-        outside.kept_bytes += (bytes + KEPT_BYTES) as u64;
+    match used {
+        RoleUse::Owner => outside.owner_bytes += (bytes + KEPT_BYTES) as u64,
+        RoleUse::Policy | RoleUse::UserMapping => {}
+        _ => outside.rights_bytes += (bytes + KEPT_BYTES) as u64,
     }
     for role in step.roles() {
         add_role(outside, &role.name, used);
@@ -95,6 +100,10 @@ fn take(outside: &mut Outside, step: &Step, bytes: usize) {
 }
 
 fn add_role(outside: &mut Outside, name: &[u8], used: RoleUse) {
+    if name.len() > NAME_BYTES {
+        outside.is_cut = true;
+        return;
+    }
     let role = (name.to_vec(), used);
     if outside.roles.len() < NAMES_LIMIT {
         outside.roles.insert(role);
@@ -107,11 +116,17 @@ fn add_tablespace(outside: &mut Outside, name: &[u8]) {
     if name.is_empty() || outside.tablespaces.contains(name) {
         return;
     }
-    if outside.tablespaces.len() < NAMES_LIMIT {
+    if outside.tablespaces.len() < NAMES_LIMIT && name.len() <= NAME_BYTES {
         outside.tablespaces.insert(name.to_vec());
     } else {
         outside.is_cut = true;
     }
+}
+
+/// Memory that it takes, in bytes.
+pub(super) fn size(outside: &Outside) -> usize {
+    let roles: usize = outside.roles.iter().map(|(name, _)| name.len() + 64).sum();
+    roles + outside.tablespaces.iter().map(|name| name.len() + 64).sum::<usize>()
 }
 
 /// Adds what another database of the same dump names.
@@ -122,7 +137,8 @@ pub(super) fn add(outside: &mut Outside, other: &Outside) {
     for name in &other.tablespaces {
         add_tablespace(outside, name);
     }
-    outside.kept_bytes += other.kept_bytes;
+    outside.owner_bytes += other.owner_bytes;
+    outside.rights_bytes += other.rights_bytes;
     outside.is_cut |= other.is_cut;
     outside.acts_as_owners |= other.acts_as_owners;
     if outside.encoding.is_empty() {
@@ -135,7 +151,7 @@ pub(super) fn note_entries(outside: &mut Outside, entries: &[Entry], settings: S
     for entry in entries {
         for object in owner::owned(entry).into_iter().filter(|_| !owner::is_public(entry)) {
             add_role(outside, &entry.owner, RoleUse::Owner);
-            outside.kept_bytes += (object.len() + entry.owner.len() + KEPT_BYTES) as u64;
+            outside.owner_bytes += (object.len() + entry.owner.len() + KEPT_BYTES) as u64;
         }
         add_tablespace(outside, &entry.tablespace);
     }
@@ -233,7 +249,9 @@ mod tests {
         for number in 0..NAMES_LIMIT {
             note(&mut outside, format!("ALTER TABLE t OWNER TO r{number};").as_bytes(), false);
         }
-        assert!(!outside.is_cut && outside.kept_bytes > (NAMES_LIMIT * KEPT_BYTES) as u64);
+        assert!(
+            !outside.is_cut && outside.owner_bytes + outside.rights_bytes > (NAMES_LIMIT * KEPT_BYTES) as u64
+        );
         note(&mut outside, b"ALTER TABLE t OWNER TO r7;", false);
         assert!(!outside.is_cut, "it is known");
         note(&mut outside, b"ALTER TABLE t OWNER TO more;", false);

@@ -86,13 +86,15 @@ fn refuse_several(incoming: &DatabaseEntry) -> Result<()> {
     Err(Fault::new(Stage::Preflight, Reason::NotSupported, message))
 }
 
-/// SQL before the switch needs one: in a database that is loaded in place everybody sees the rows before it.
+/// SQL before the switch and a switch that waits need one: in a database that is loaded in place everybody sees the rows before it.
 fn refuse_hooks(settings: &PostgresTarget) -> Result<()> {
-    if !settings.has_hooks {
-        return Ok(());
-    }
+    let field = match (settings.has_hooks, settings.holds) {
+        (true, _) => "hooks.beforeSwitch",
+        (false, true) => "switch: Hold",
+        (false, false) => return Ok(()),
+    };
     let message = format!(
-        "hooks.beforeSwitch needs a database beside {}, which {} may not create",
+        "{field} needs a database beside {}, which {} may not create",
         settings.database,
         settings.administrator()
     );
@@ -164,7 +166,8 @@ pub(super) fn check_rights(settings: &PostgresTarget, server: &Server, seen: &Se
 fn in_the_way(settings: &PostgresTarget, server: &mut Server, seen: &Seen) -> Result<Vec<String>> {
     let database = settings.database.as_str();
     let sql = "SELECT (SELECT count(*) FROM pg_catalog.pg_stat_activity \
-                       WHERE datname = $1::pg_catalog.name AND backend_type = 'client backend'), \
+                       WHERE datname = $1::pg_catalog.name \
+                         AND coalesce(backend_type, 'client backend') = 'client backend'), \
                       (SELECT count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = $1::pg_catalog.name), \
                       (SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE database = $1::pg_catalog.name), \
                       (SELECT count(*) FROM pg_catalog.pg_subscription s \
@@ -194,13 +197,13 @@ fn in_the_way(settings: &PostgresTarget, server: &mut Server, seen: &Seen) -> Re
         return Err(Fault::new(Stage::Preflight, reason, message));
     }
     let mut notes = Vec::new();
-    if number(0) > 0 && !seen.is_in_place() {
+    if number(0) > 0 && seen.way != Way::InPlace {
         let what = if settings.ends_sessions {
             "they are ended then"
         } else {
             "if they are still there then, the run ends; sessions: Terminate would end them"
         };
-        let when = if seen.way == Way::Instead { "before the load" } else { "at the switch" };
+        let when = if seen.way == Way::Beside { "at the switch" } else { "before the load" };
         notes.push(format!("{database} is used by {} sessions and is replaced {when}; {what}", number(0)));
     }
     if number(2) > 0 && !seen.is_in_place() {

@@ -3,14 +3,14 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::discard::end_sessions;
+use super::discard::{end_sessions, sessions_in};
 use super::names::ident;
-use super::server::{PostgresTarget, Server, Session};
+use super::server::{PostgresTarget, Server, Session, Who};
 use super::wire::WireError;
 use crate::reason::Reason;
 use crate::runner::engine::Context;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::journal::Touched;
+use crate::runner::journal::Attempt;
 
 /// Time between two tries while others are in one of the databases.
 const TRY_EVERY: Duration = Duration::from_millis(100);
@@ -45,6 +45,8 @@ enum Failure {
     Wire(WireError),
     /// This name means another database than it did.
     Changed(String),
+    /// Sessions of others could not be ended.
+    Ending(Fault),
 }
 
 impl From<WireError> for Failure {
@@ -57,41 +59,73 @@ impl Renames<'_> {
     /// Renames, once nobody is in the way any more; tells the journal.
     pub(super) fn carry_out(&self, server: &mut Server, context: &Context) -> Result<()> {
         let begun = Instant::now();
-        let before = context.journal.touched();
+        let mut ender = self.ender(context)?;
         loop {
             context.cancel.check(Stage::Switch)?;
-            for rename in self.all.iter().filter(|it| self.settings.ends_sessions && it.aside.is_some()) {
-                end_sessions(server.session.at(Stage::Switch), rename.target)?;
+            let is_late = begun.elapsed() >= self.settings.sessions_timeout;
+            // A rename waits for sessions in its database and keeps new ones out meanwhile, so it is not tried
+            // while there are any; in the end it is, and says what is in the way.
+            if !is_late && ender.is_none() && self.is_busy(server.session.at(Stage::Switch))? {
+                sleep(TRY_EVERY);
+                continue;
             }
-            context.journal.risk(Stage::Switch)?;
-            let failure = match self.rename(&mut server.session) {
+            let attempt = context.journal.attempt(Stage::Switch)?;
+            let failure = match self.rename(&mut server.session, ender.as_mut()) {
                 Ok(()) => {
-                    context.journal.done();
+                    attempt.done();
                     return Ok(());
                 }
                 Err(failure) => failure,
             };
             // An error may come behind the answer to COMMIT; only a session that goes on has rolled back.
             if server.session.connection.is_closed() {
-                return self.resolve(server, context, before, failure);
+                return self.resolve(server, attempt, failure);
             }
-            context.journal.back_to(before);
+            attempt.undone();
             match failure {
-                Failure::Wire(error)
-                    if error.sqlstate() == Some(OBJECT_IN_USE)
-                        && begun.elapsed() < self.settings.sessions_timeout =>
-                {
-                    sleep(TRY_EVERY);
+                Failure::Wire(error) if error.sqlstate() == Some(OBJECT_IN_USE) && !is_late => {
+                    sleep(TRY_EVERY)
                 }
                 failure => return Err(self.refused(failure)),
             }
         }
     }
 
+    /// The session that ends those of others, where that is wanted: the one that renames cannot, since what
+    /// it may not end would end its transaction.
+    fn ender(&self, context: &Context) -> Result<Option<Session>> {
+        let is_wanted = self.settings.ends_sessions && self.all.iter().any(|rename| rename.aside.is_some());
+        let open = || {
+            let database = &self.settings.maintenance_database;
+            self.settings.session(Who::Administrator, database, Stage::Switch, &context.cancel)
+        };
+        is_wanted.then(open).transpose()
+    }
+
+    /// Whether somebody is in one of the old databases.
+    fn is_busy(&self, session: &mut Session) -> Result<bool> {
+        for rename in self.all.iter().filter(|rename| rename.aside.is_some()) {
+            if !sessions_in(session, rename.target)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// One transaction; rolled back where the server refuses a part of it or a name is not what it was.
-    fn rename(&self, session: &mut Session) -> std::result::Result<(), Failure> {
+    fn rename(
+        &self,
+        session: &mut Session,
+        mut ender: Option<&mut Session>,
+    ) -> std::result::Result<(), Failure> {
         session.try_run("BEGIN")?;
-        let renamed = self.all.iter().try_for_each(|rename| rename.rename_both(session));
+        let mut all = self.all.iter();
+        let renamed = all.try_for_each(|rename| {
+            if let (Some(ender), Some(_)) = (ender.as_deref_mut(), &rename.aside) {
+                end_sessions(ender, rename.target).map_err(Failure::Ending)?;
+            }
+            rename.rename_both(session)
+        });
         let end = if renamed.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = session.try_run(end);
         renamed?;
@@ -110,23 +144,18 @@ impl Renames<'_> {
                 error.fault(Stage::Switch, Reason::TargetBusy, &what)
             }
             Failure::Wire(error) => error.fault(Stage::Switch, Reason::PermissionDenied, &what),
+            Failure::Ending(fault) => fault,
         }
     }
 
     /// The answer was lost: what a target is now says whether the switch is done, once the lost
     /// session has ended and with it its locks.
-    fn resolve(
-        &self,
-        server: &mut Server,
-        context: &Context,
-        before: Touched,
-        failure: Failure,
-    ) -> Result<()> {
+    fn resolve(&self, server: &mut Server, attempt: Attempt<'_>, failure: Failure) -> Result<()> {
         let lost = match failure {
             Failure::Wire(error) => {
                 error.fault(Stage::Switch, Reason::TargetUnavailable, "the connection was lost in the switch")
             }
-            Failure::Changed(_) => self.refused(failure),
+            Failure::Changed(_) | Failure::Ending(_) => self.refused(failure),
         };
         let Some(rename) = self.all.first() else { return Err(lost) };
         let found = server.reconnect(self.settings).and_then(|()| {
@@ -134,14 +163,14 @@ impl Renames<'_> {
             server.session.rows("look at what the target is now", sql, &[rename.target])
         });
         let Ok(rows) = found else {
-            context.journal.doubt();
+            attempt.in_doubt();
             return Err(lost);
         };
         if rows.first().and_then(|row| row.text(0)) == Some(rename.shadow_oid.as_str()) {
-            context.journal.done();
+            attempt.done();
             return Ok(());
         }
-        context.journal.back_to(before);
+        attempt.undone();
         Err(lost)
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn check(
                        from one without it; leave them out (target.roles.owners: Login), or dump again";
         return Err(Fault::new(Stage::Preflight, Reason::NotSupported, message));
     }
-    if changes_roles && outside.kept_bytes > KEPT_LIMIT_BYTES as u64 {
+    if kept_bytes(parts, outside) > KEPT_LIMIT_BYTES as u64 {
         return Err(too_many(Stage::Preflight));
     }
     refuse_foreign_letters(parts, outside)?;
@@ -50,6 +50,12 @@ pub(super) fn check(
         notes.push(message.to_owned());
     }
     Ok(notes)
+}
+
+/// Memory for the owners and rights that are restored.
+fn kept_bytes(parts: &Parts, outside: &Outside) -> u64 {
+    let of = |part, bytes| if parts.has(part) { bytes } else { 0 };
+    of(Part::Owners, outside.owner_bytes) + of(Part::Grants, outside.rights_bytes)
 }
 
 /// More owners and rights than are kept.
@@ -70,6 +76,7 @@ struct Found<'o> {
     is_there: bool,
     /// The login may become it, and has its rights.
     is_ours: bool,
+    is_superuser: bool,
 }
 
 /// Roles of the dump that the server does not have, under their names in the dump.
@@ -115,7 +122,8 @@ fn look<'o>(
     // Who has given a table away has to read it still: the rights of its owner, without SET ROLE.
     let sql = format!(
         "SELECT r.oid IS NOT NULL, coalesce(pg_catalog.pg_has_role(me.oid, r.oid, '{ours}') \
-                                            AND pg_catalog.pg_has_role(me.oid, r.oid, 'USAGE'), false) \
+                                            AND pg_catalog.pg_has_role(me.oid, r.oid, 'USAGE'), false), \
+                r.rolsuper \
          FROM (VALUES {}) AS n (number, name) \
          JOIN pg_catalog.pg_roles me ON me.rolname = $1::pg_catalog.name \
          LEFT JOIN pg_catalog.pg_roles r ON r.rolname::pg_catalog.text = n.name::pg_catalog.text \
@@ -128,6 +136,7 @@ fn look<'o>(
         uses,
         is_there: row.text(0) == Some("t"),
         is_ours: row.text(1) == Some("t") || settings.parts.role(name) == DATABASE_OWNER,
+        is_superuser: row.text(2) == Some("t"),
     });
     Ok(found.collect())
 }
@@ -210,10 +219,15 @@ fn refuse_closed(settings: &PostgresTarget, found: &[Found<'_>]) -> Result<()> {
         return Ok(());
     }
     let user = &settings.login.user;
+    // A member of a superuser's role is as good as one, and refused as such.
+    let membership = if closed.iter().any(|role| role.is_superuser) {
+        String::new()
+    } else {
+        format!("grant it membership (GRANT role TO {user}, with INHERIT and SET), ")
+    };
     let message = format!(
-        "{user} may not become roles that own objects or grant rights in the backup: {}; grant it \
-         membership (GRANT role TO {user}, with INHERIT and SET), map them (target.roles.map), or leave \
-         them out (owners: Login, privileges: Skip)",
+        "{user} may not become roles that own objects or grant rights in the backup: {}; {membership}map them \
+         (target.roles.map), or leave them out (owners: Login, privileges: Skip)",
         listed(&settings.parts, &closed)
     );
     Err(Fault::new(Stage::Preflight, Reason::PermissionDenied, message))

@@ -49,6 +49,8 @@ pub struct PostgresTarget {
     pub ends_sessions: bool,
     /// What a target holds is dropped before the load, not replaced after it.
     pub is_direct: bool,
+    /// The switch waits for a person.
+    pub holds: bool,
     /// How long the switch waits for sessions of others.
     pub sessions_timeout: Duration,
     /// A newer release series is a note, not a refusal.

@@ -241,6 +241,7 @@ SELECT (SELECT count(*) FROM relation WHERE relkind IN ('r', 'p', 'f', 'm')),
             AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_catalog.pg_type'::pg_catalog.regclass))
        + (SELECT count(*) FROM pg_catalog.pg_namespace
           WHERE oid IN (SELECT oid FROM ours) AND nspname <> 'public'
+            AND oid NOT IN (SELECT extnamespace FROM pg_catalog.pg_extension)
             AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass))
        + (SELECT count(*) FROM pg_catalog.pg_event_trigger)
        + (SELECT count(*) FROM pg_catalog.pg_publication)

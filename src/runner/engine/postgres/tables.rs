@@ -56,6 +56,8 @@ pub(super) struct Counts {
 impl Tables {
     /// What follows belongs to the database of this name.
     pub(super) fn connect(&mut self, name: &[u8]) -> Result<()> {
+        // Those of a database that comes back count again, which is on the safe side.
+        self.names_bytes += outside::size(&self.part().outside);
         self.current = self.databases.iter().position(|part| part.name == name);
         if self.current.is_none() {
             self.current = Some(self.databases.len());

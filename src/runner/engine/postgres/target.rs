@@ -50,6 +50,14 @@ impl Target {
         }
     }
 
+    /// What was loaded and verified, where the old database is dropped already: it is all that there is. Its
+    /// name, and one under which no other run drops it.
+    pub(super) fn worth_keeping(&self) -> Option<(String, String)> {
+        self.carried.as_ref().and(self.verified.as_ref())?;
+        let PostgresTarget { database, run_id, .. } = &self.settings;
+        Some((self.shadow(), Beside::Held(format!("{run_id}-kept")).name(database)))
+    }
+
     /// Counts what was loaded.
     pub(super) fn verify(&mut self, incoming: &DatabaseEntry, context: &Context) -> Result<Verified> {
         let Some(loaded) = &self.loaded else { return Err(out_of_order("nothing was loaded")) };

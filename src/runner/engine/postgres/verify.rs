@@ -52,8 +52,10 @@ pub(super) fn verify(
                 counted(uncounted.len() as u64, "table")
             ));
             // Of a table without rows the load may say nothing.
+            let by_name: HashMap<&str, u64> =
+                by_load.iter().map(|table| (table.name.as_str(), table.rows)).collect();
             tables.extend(uncounted.into_iter().map(|name| {
-                let rows = loaded.rows.get(&name).copied().unwrap_or_default();
+                let rows = by_name.get(name.as_str()).copied().unwrap_or_default();
                 LoadedTable { name, rows }
             }));
         }

@@ -162,11 +162,20 @@ impl Gate {
         *self.skipped.entry((kind, why)).or_default() += 1;
     }
 
-    /// What was left out, for people.
+    /// What was left out, for people; owners and rights first.
     pub(super) fn notes(&self) -> Vec<String> {
-        let notes = self.skipped.iter().map(|((kind, why), times)| {
-            format!("left out, {} {kind} …: {why}", counted(*times, "statement"))
-        });
-        notes.take(NOTES_LIMIT).collect()
+        let mut all: Vec<_> = self.skipped.iter().collect();
+        all.sort_by_key(|((kind, _), _)| !kind.starts_with(|first: char| first.is_ascii_lowercase()));
+        let more = all.len().saturating_sub(NOTES_LIMIT);
+        let told = all.iter().take(NOTES_LIMIT);
+        let mut notes: Vec<String> = told
+            .map(|((kind, why), times)| {
+                format!("left out, {} {kind} …: {why}", counted(**times, "statement"))
+            })
+            .collect();
+        if more > 0 {
+            notes.push(format!("left out, and {more} more kinds of statements"));
+        }
+        notes
     }
 }

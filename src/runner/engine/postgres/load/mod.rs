@@ -17,6 +17,7 @@ mod lane;
 mod lanes;
 mod place;
 mod roles;
+mod schemas;
 mod script;
 mod sender;
 mod series;

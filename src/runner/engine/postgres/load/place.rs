@@ -19,6 +19,16 @@ pub(super) enum Place {
     Entry(String),
 }
 
+impl Place {
+    /// Memory that it takes beside itself, in bytes.
+    pub(super) const fn bytes(&self) -> usize {
+        match self {
+            Self::Line(_) => 0,
+            Self::Entry(entry) => entry.len(),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

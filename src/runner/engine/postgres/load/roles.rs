@@ -3,7 +3,8 @@
 //! Owners and rights wait until all else is done: so whatever a login may not do any more once it has given
 //! a table away, it has done before, and nothing of the load's order depends on them. They are kept in
 //! memory, within a limit that the preflight asks for. Schemas come first, since who gets a table needs
-//! rights on its schema; sequences come behind tables, which take those that they own with them.
+//! rights on its schema; sequences come behind tables, which take those that they own with them. Event triggers
+//! come last of all: they would run at every statement before them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +51,8 @@ enum Rank {
     Owner,
     SequenceOwner,
     Rights,
+    /// They would see the statements before them.
+    EventTrigger,
 }
 
 /// What becomes of a statement.
@@ -97,7 +100,8 @@ impl Roles {
             Fate::Send(changed) if !by_absent => changed.unwrap_or_else(|| text.to_vec()),
             Fate::Send(_) | Fate::LeftOut | Fate::Kept => return Ok(Fate::LeftOut),
         };
-        self.bytes += text.len() + KEPT_BYTES;
+        let grantor_bytes = self.grantor.as_ref().map_or(0, Vec::len);
+        self.bytes += text.len() + place.bytes() + grantor_bytes + KEPT_BYTES;
         if self.bytes > KEPT_LIMIT_BYTES {
             return Err(too_many(Stage::Restore));
         }
@@ -135,14 +139,26 @@ impl Roles {
         Fate::Send((!named.is_empty()).then(|| with_names(text, &named)))
     }
 
-    /// What has waited, in its order.
-    pub(super) fn into_kept(self) -> impl Iterator<Item = Kept> {
-        self.kept.into_values().flatten()
+    /// What has waited, in its order: what is about schemas, other owners, and all else.
+    pub(super) fn into_kept(self) -> [Vec<Kept>; 3] {
+        let (mut schemas, mut owners, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for (rank, kept) in self.kept {
+            match rank {
+                Rank::SchemaOwner | Rank::SchemaRights => schemas.extend(kept),
+                Rank::Owner | Rank::SequenceOwner => owners.extend(kept),
+                Rank::Rights | Rank::EventTrigger => others.extend(kept),
+            }
+        }
+        [schemas, owners, others]
     }
 }
 
 fn rank(step: &Step) -> Option<Rank> {
     match step {
+        Step::Create { object: Object::EventTrigger, .. }
+        | Step::Alter { object: Object::EventTrigger, .. }
+        | Step::Comment { object: Object::EventTrigger }
+        | Step::Owner { object: Object::EventTrigger, .. } => Some(Rank::EventTrigger),
         Step::Owner { object: Object::Schema, .. } => Some(Rank::SchemaOwner),
         Step::Owner { object: Object::Sequence, .. } => Some(Rank::SequenceOwner),
         Step::Owner { .. } => Some(Rank::Owner),
@@ -155,20 +171,20 @@ fn rank(step: &Step) -> Option<Rank> {
 /// Gives everything to its owners, and grants what they and others have granted. `settings` are those of the
 /// session of the series.
 pub(super) fn send_kept(
-    kept: impl Iterator<Item = Kept>,
+    kept: Vec<Kept>,
     series: &mut Series,
     gate: &mut Gate,
-    (settings, cancel): (&Settings, &Cancel),
+    (settings, cancel): (&mut Settings, &Cancel),
 ) -> Result<()> {
-    let (mut settings, mut acting) = (settings.clone(), None);
-    for (number, kept) in kept.enumerate() {
+    let mut acting = None;
+    for (number, kept) in kept.into_iter().enumerate() {
         cancel.check(Stage::Restore)?;
         if number % BATCH == 0 {
             series.settle()?;
         }
-        if !kept.settings.is(&settings) {
+        if !kept.settings.is(settings) {
             series.settle()?;
-            kept.settings.adopt(&mut series.session, &mut settings, &kept.place)?;
+            kept.settings.adopt(&mut series.session, settings, &kept.place)?;
         }
         if kept.grantor != acting {
             become_role(series, kept.grantor.as_deref(), &kept.place)?;

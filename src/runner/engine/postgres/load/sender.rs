@@ -10,6 +10,7 @@ use super::indexing::Indexing;
 use super::lanes::Lanes;
 use super::place::{Place, describe, failed, kind, shown, unsafe_content};
 use super::roles::{ABSENT, Fate, Roles, send_kept};
+use super::schemas;
 use super::series::Series;
 use super::session::{Door, Settings};
 use super::spread::Spread;
@@ -17,10 +18,12 @@ use super::turn::{Class, Scope, Turn, holds, turn};
 use super::{LoadOptions, Loaded};
 use crate::runner::engine::postgres::copy::Rows;
 use crate::runner::engine::postgres::names::quote_ident;
+use crate::runner::engine::postgres::parts::Parts;
 use crate::runner::engine::postgres::roles::absent;
 use crate::runner::engine::postgres::statement::{LargeObject, Object, Options, Part, Step};
 use crate::runner::engine::postgres::wire::WireError;
 use crate::runner::fault::{Result, Stage};
+use crate::runner::inventory::{Outside, RoleUse};
 
 /// `insufficient_privilege`.
 pub(super) const NO_RIGHT: &str = "42501";
@@ -60,6 +63,8 @@ pub(super) struct Sender {
     strange: bool,
     /// What waits for the end.
     roles: Roles,
+    /// Roles that will own something, as the server has them.
+    owners: Vec<String>,
     /// Tables whose rows one lane takes in.
     in_order: BTreeSet<String>,
 }
@@ -80,6 +85,7 @@ impl Sender {
         };
         Ok(Self {
             series: Series::new(session, door.batch()),
+            owners: owners(parts, load.outside),
             roles: Roles::new(parts.clone(), absent),
             lanes: Lanes::new(door.clone(), load.lanes, indexing),
             door,
@@ -99,6 +105,21 @@ impl Sender {
     /// whatever a statement has made there that no dump tool writes.
     const fn in_one_session(&self) -> bool {
         self.in_transaction || self.strange
+    }
+
+    /// Sends what has waited for the end.
+    fn finish_roles(&mut self) -> Result<()> {
+        let [schemas, owners, others] = std::mem::take(&mut self.roles).into_kept();
+        let mut settings = self.settings.clone();
+        let cancel = self.door.context.cancel.clone();
+        let mut send = |kept| send_kept(kept, &mut self.series, &mut self.gate, (&mut settings, &cancel));
+        send(schemas)?;
+        let opened = if owners.is_empty() { None } else { Some(schemas::open(&self.door, &self.owners)?) };
+        send(owners)?;
+        if let Some(opened) = opened {
+            opened.close()?;
+        }
+        send(others)
     }
 
     /// Whether objects are given to the owners that the dump names.
@@ -329,8 +350,7 @@ impl Sender {
         self.meet()?;
         let rows = self.series.settle()?;
         self.lanes.add_rows(rows);
-        let kept = std::mem::take(&mut self.roles).into_kept();
-        send_kept(kept, &mut self.series, &mut self.gate, (&self.settings, &self.door.context.cancel))?;
+        self.finish_roles()?;
         let mut notices = end_settings(&mut self.series.session, &self.door)?;
         if self.door.settings.analyzes {
             analyze(&mut self.series.session, &mut self.lanes, &self.door)?;
@@ -340,6 +360,12 @@ impl Sender {
         notices.first.extend(others.first);
         finish(self.series.session, &self.door.settings, &self.gate, (rows, notices))
     }
+}
+
+/// The roles that own something in the dump, as the server has them.
+fn owners(parts: &Parts, outside: &Outside) -> Vec<String> {
+    let owners = outside.roles.iter().filter(|(_, used)| *used == RoleUse::Owner);
+    owners.map(|(name, _)| String::from_utf8_lossy(parts.role(name)).into_owned()).collect()
 }
 
 /// Whether the statement goes alone: the server may refuse it and nothing is lost, or it may be of a kind

@@ -93,6 +93,14 @@ pub(super) fn grant(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
     if let Some(why) = left_out {
         return skip(what, why);
     }
+    if object.has_plain_name() {
+        // Arguments of a function. Of several objects only the first was looked at.
+        tokens.group();
+        let mut next = tokens;
+        if !next.words("TO") && !next.words("FROM") {
+            return Err(OTHER_FORM);
+        }
+    }
     let roles = grantees(tokens).ok_or(OTHER_FORM)?;
     send_part(Step::Grant { object, roles }, Part::Grants, what, options)
 }

@@ -229,6 +229,8 @@ fn what_no_dump_tool_writes_is_refused() {
 /// What must never be sent. The word `canary` stands where data is.
 const HOSTILE: &[&str] = &[
     // Programs, files and code of the server's process.
+    "GRANT SELECT ON TABLE public.t, pg_catalog.pg_authid TO canary",
+    "GRANT EXECUTE ON FUNCTION public.f(), pg_catalog.pg_read_file(text) TO canary",
     "COPY t FROM PROGRAM 'canary'",
     "COPY t (a) FROM PROGRAM 'canary'",
     "COPY t FROM '/canary'",
