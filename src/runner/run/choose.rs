@@ -42,8 +42,12 @@ impl Run<'_, '_> {
             return Ok(true);
         }
         let named = read_sidecar(artifact).ok().flatten().map(|sidecar| sidecar.databases);
-        let named: Vec<DatabaseMapping> =
-            named.unwrap_or_default().iter().filter(|name| !is_servers(target, name)).map(own_name).collect();
+        let named: Vec<DatabaseMapping> = named
+            .unwrap_or_default()
+            .iter()
+            .filter(|name| !is_servers(target, name))
+            .map(|name| own_name(name))
+            .collect();
         if named.is_empty() || named.len() > DATABASES_LIMIT {
             return Ok(false);
         }
@@ -112,7 +116,7 @@ impl Run<'_, '_> {
             return Err(Fault::new(Stage::Inspect, Reason::NotSupported, message));
         }
         if self.mapping.is_empty() {
-            return self.aim(names.iter().map(own_name).collect());
+            return self.aim(names.iter().map(|name| own_name(name)).collect());
         }
         let known: BTreeSet<&str> = self.mapping.iter().map(|row| row.from.as_str()).collect();
         let Some(other) = names.iter().find(|name| !known.contains(name.as_str())) else { return Ok(()) };
@@ -135,8 +139,8 @@ fn check_names(names: &[String]) -> Result<()> {
     Err(Fault::new(Stage::Resolve, Reason::InvalidSpec, message))
 }
 
-fn own_name(name: &String) -> DatabaseMapping {
-    DatabaseMapping { from: name.clone(), to: name.clone() }
+fn own_name(name: &str) -> DatabaseMapping {
+    DatabaseMapping { from: name.to_owned(), to: name.to_owned() }
 }
 
 /// Whether a database of this name is not for runs to replace.

@@ -127,9 +127,9 @@ pub(super) fn empty(target: &mut Target, server: &mut Server, context: &Context)
     if let Err(error) = session.try_run("COMMIT") {
         let fault = error.fault(Stage::Restore, Reason::RestoreFailed, &format!("failed to {what}"));
         if session.connection.is_closed() {
-            attempt.in_doubt()
+            attempt.in_doubt();
         } else {
-            attempt.undone()
+            attempt.undone();
         }
         return Err(fault);
     }

@@ -59,18 +59,18 @@ impl Renames<'_> {
     /// Renames, once nobody is in the way any more; tells the journal.
     pub(super) fn carry_out(&self, server: &mut Server, context: &Context) -> Result<()> {
         let begun = Instant::now();
-        let mut ender = self.ender(context)?;
+        let mut helper = self.helper(context)?;
         loop {
             context.cancel.check(Stage::Switch)?;
             let is_late = begun.elapsed() >= self.settings.sessions_timeout;
             // A rename waits for sessions in its database and keeps new ones out meanwhile, so it is not tried
             // while there are any; in the end it is, and says what is in the way.
-            if !is_late && ender.is_none() && self.is_busy(server.session.at(Stage::Switch))? {
+            if !is_late && helper.is_none() && self.is_busy(server.session.at(Stage::Switch))? {
                 sleep(TRY_EVERY);
                 continue;
             }
             let attempt = context.journal.attempt(Stage::Switch)?;
-            let failure = match self.rename(&mut server.session, ender.as_mut()) {
+            let failure = match self.rename(&mut server.session, helper.as_mut()) {
                 Ok(()) => {
                     attempt.done();
                     return Ok(());
@@ -84,7 +84,7 @@ impl Renames<'_> {
             attempt.undone();
             match failure {
                 Failure::Wire(error) if error.sqlstate() == Some(OBJECT_IN_USE) && !is_late => {
-                    sleep(TRY_EVERY)
+                    sleep(TRY_EVERY);
                 }
                 failure => return Err(self.refused(failure)),
             }
@@ -93,7 +93,7 @@ impl Renames<'_> {
 
     /// The session that ends those of others, where that is wanted: the one that renames cannot, since what
     /// it may not end would end its transaction.
-    fn ender(&self, context: &Context) -> Result<Option<Session>> {
+    fn helper(&self, context: &Context) -> Result<Option<Session>> {
         let is_wanted = self.settings.ends_sessions && self.all.iter().any(|rename| rename.aside.is_some());
         let open = || {
             let database = &self.settings.maintenance_database;
@@ -116,13 +116,13 @@ impl Renames<'_> {
     fn rename(
         &self,
         session: &mut Session,
-        mut ender: Option<&mut Session>,
+        mut helper: Option<&mut Session>,
     ) -> std::result::Result<(), Failure> {
         session.try_run("BEGIN")?;
         let mut all = self.all.iter();
         let renamed = all.try_for_each(|rename| {
-            if let (Some(ender), Some(_)) = (ender.as_deref_mut(), &rename.aside) {
-                end_sessions(ender, rename.target).map_err(Failure::Ending)?;
+            if let (Some(helper), Some(_)) = (helper.as_deref_mut(), &rename.aside) {
+                end_sessions(helper, rename.target).map_err(Failure::Ending)?;
             }
             rename.rename_both(session)
         });
