@@ -1,5 +1,9 @@
 //! A real backup of PostgreSQL, restored by the operator into a real server that pods reach over TLS.
 
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use crate::harness::scene::{Scene, condition, message};
 use crate::harness::{Namespace, Operator, cluster};
 use crate::parts::postgres::{CREATOR, PASSWORD, Postgres, own_postgres};
@@ -139,4 +143,69 @@ fn all_databases_of_a_backup_are_asked_about_together_and_replaced_together() {
         let written = "select to_regclass('written_since') is not null";
         assert_eq!([server.sql(&row.to, written), server.sql(&previous, written)], ["f", "t"]);
     }
+}
+
+/// A file system of so many MiB, which goes when this is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn at(folder: PathBuf, mib: u32) -> Self {
+        // As the server's user, who owns the folder.
+        let options = format!("size={mib}m,mode=0700,uid=65534,gid=65534");
+        Self::mount(&["-t", "tmpfs", "-o", &options, "tmpfs"], &folder);
+        Self(folder)
+    }
+
+    fn grow(&self, mib: u32) {
+        Self::mount(&["-o", &format!("remount,size={mib}m")], &self.0);
+    }
+
+    fn mount(arguments: &[&str], folder: &Path) {
+        assert!(Command::new("mount").args(arguments).arg(folder).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The server may still have files open.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_server_whose_disk_is_full_keeps_the_old_data_and_what_is_left_goes_once_there_is_room() {
+    let namespace = Namespace::new("full");
+    let scene = Scene::new(&namespace);
+    let server = prepare(&scene);
+    let _operator = Operator::start(&namespace);
+    let disk = SmallDisk::at(server.folder_for("small"), 32);
+    server.sql("postgres", &format!("create tablespace small location '{}'", disk.0.display()));
+    server.sql("postgres", &format!("grant create on tablespace small to {CREATOR}"));
+    server.sql("postgres", &format!("create database staging owner {CREATOR} tablespace small"));
+    server.sql("staging", &format!("set role {CREATOR}; create table old as select 1 as a"));
+    let mut dump =
+        String::from("--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version 15.1\n");
+    dump += "CREATE TABLE public.large (a integer, b text);\nCOPY public.large (a, b) FROM stdin;\n";
+    for row in 0..400_000 {
+        writeln!(dump, "{row}\t{row:064}").unwrap();
+    }
+    dump += "\\.\n\n--\n-- PostgreSQL database dump complete\n--\n\n";
+    scene.bucket.put("large.sql", dump.as_bytes());
+    let large = "backup: {storageRef: {name: backups}, path: large.sql}\noverwrite: {confirm: [staging]}\n\
+                 target: {connectionRef: {name: pg}, databases: [{from: large, to: staging}]}";
+    scene.restore("large", large);
+    let status = scene.ended("large");
+    assert_eq!(condition(&status, "Failed"), "True/NoRoom", "{}", message(&status, "Ready"));
+    assert!(condition(&status, "TargetModified").starts_with("False"), "{}", message(&status, "Ready"));
+    assert_eq!(server.sql("staging", "select a from old"), "1");
+    // A server that cannot write cannot drop a database either: what is left is told.
+    let shadows = "select count(*) from pg_database where datname ~ 'reinstate-shadow'";
+    assert_eq!(server.sql("postgres", shadows), status.leftovers.len().to_string(), "{:?}", status.leftovers);
+
+    disk.grow(256);
+    scene.restore("again", large);
+    let status = scene.ended("again");
+    assert_eq!(condition(&status, "Complete"), "True/Restored", "{}", message(&status, "Ready"));
+    assert_eq!(server.sql("staging", "select count(*) from large"), "400000");
+    assert_eq!(server.sql("postgres", shadows), "0");
 }

@@ -128,7 +128,7 @@ pub struct DatabaseRestoreSpec {
     /// How long a single statement may take; absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_timeout: Option<Duration>,
-    /// How long the backup's bytes may stand still.
+    /// How long the backup's bytes may stand still, and a server say nothing that does not work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stall_timeout: Option<Duration>,
     /// New attempts, only of runs that did not touch the target.

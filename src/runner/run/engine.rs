@@ -18,6 +18,8 @@ use crate::runner::fault::Result;
 
 /// How long the switch waits for applications that are in the way, where the plan does not say.
 const SESSIONS_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a server may say nothing before it is asked whether it works, where the plan does not say.
+const SILENCE: Duration = Duration::from_mins(5);
 /// Lanes of a load, at most, where the plan does not say.
 const LANES_LIMIT: usize = 8;
 /// Keys of a Secret of type `kubernetes.io/tls`.
@@ -163,7 +165,8 @@ fn endpoint(plan: &RestorePlan, server: &ServerTarget, secrets: &dyn SecretReade
         ca_pem: ca.map(|pem| pem.expose().clone()),
         client: client.transpose()?,
     };
-    let mut timeouts = wire::Timeouts::default();
+    let silence = plan.timeouts.stall.map_or(SILENCE, crate::plan::Duration::get);
+    let mut timeouts = wire::Timeouts { silence: Some(silence), ..wire::Timeouts::default() };
     if let Some(connect) = plan.timeouts.connect {
         timeouts.open = connect.get();
     }

@@ -549,9 +549,12 @@ fn a_session_that_falls_silent_is_given_up_after_its_time() {
     let link = FaultyLink::to(server.port);
     let mut endpoint = endpoint(server);
     endpoint.port = link.port;
+    endpoint.timeouts.open = Duration::from_secs(2);
     let mut connection = Connection::open(&endpoint, &login(PLAIN, "postgres"), &Cancel::never()).unwrap();
     assert_eq!(one(&mut connection, "select 'speaks'"), "speaks");
     connection.set_silence(Some(Duration::from_millis(300)));
+    // It works, and says so over another session.
+    assert_eq!(one(&mut connection, "select 'slept' from pg_sleep(1.5)"), "slept");
     // What the server answers goes nowhere from now on.
     link.add("timeout", &serde_json::json!({"timeout": 0}));
     let error = connection.ask("select 1", &[]).unwrap_err();

@@ -1,5 +1,6 @@
 //! A session: questions, statements one by one or in batches, and what is known of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
@@ -14,6 +15,7 @@ use super::error::{Failed, ServerError, WireError};
 use super::link::{Link, Sink};
 use super::login::log_in;
 use super::patience::Patience;
+use super::probe::Probe;
 use super::socket::Socket;
 use crate::runner::cancel::Cancel;
 
@@ -33,6 +35,8 @@ pub struct Connection {
     endpoint: Endpoint,
     cancel: Cancel,
     silence: Option<Duration>,
+    /// Asked before a silent session is given up.
+    probe: Option<Arc<Probe>>,
     closed: bool,
 }
 
@@ -68,12 +72,14 @@ impl Connection {
         let mut patience = Patience::until(cancel, endpoint.timeouts.open, "opening a session");
         let mut link = Link::new(Socket::open(endpoint, None, &patience)?);
         let session = log_in(&mut link, login, &mut patience)?;
+        let probe = Some(Arc::new(Probe::new(endpoint, login, session.process)));
         Ok(Self {
             link,
             talk: Talk { session, batch: None, farewell: None },
             endpoint: endpoint.clone(),
             cancel: cancel.clone(),
             silence: endpoint.timeouts.silence,
+            probe,
             closed: false,
         })
     }
@@ -104,7 +110,13 @@ impl Connection {
         std::mem::take(&mut self.talk.session.notices)
     }
 
-    /// Sets the longest silence of the server in an answer from now on; `None`: no limit.
+    /// From now on its silence is its end.
+    pub(super) fn drop_probe(&mut self) {
+        self.probe = None;
+    }
+
+    /// Sets the longest silence of the server in an answer from now on; `None`: no limit. A server that says
+    /// over another session that it works for this one may be silent for longer.
     pub fn set_silence(&mut self, silence: Option<Duration>) {
         self.silence = silence;
     }
@@ -271,6 +283,7 @@ impl Connection {
     /// The patience of one wait.
     pub(super) fn patience(&self) -> Patience {
         Patience::while_moving(&self.cancel, self.silence, "an answer to a statement")
+            .with_probe(self.probe.clone())
     }
 
     /// Closes the connection on an error, which is told as the server tells it, where it does.

@@ -43,8 +43,8 @@ pub struct Tls {
 pub struct Timeouts {
     /// For a session as a whole: name lookup, TCP, TLS, login.
     pub open: Duration,
-    /// Longest time in which an awaited answer brings no byte and takes none; `None`: no limit, for
-    /// statements that work for hours in silence.
+    /// Longest time in which an awaited answer brings no byte and takes none, unless the server says over
+    /// another session that it works for this one; `None`: no limit.
     pub silence: Option<Duration>,
 }
 

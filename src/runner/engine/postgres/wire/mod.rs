@@ -18,6 +18,7 @@ mod error;
 mod link;
 mod login;
 mod patience;
+mod probe;
 mod socket;
 mod tls;
 
