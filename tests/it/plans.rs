@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use reinstate::cli::manifest::{ManifestReader, Manifests};
 use reinstate::plan::{
-    EngineSettings, Kept, KeyKind, MissingRoles, Mode, Owners, Privileges, Problem, RestorePlan, RoleMapping,
-    SecretKey, Selector, Storage, TlsMode, refuse_locally, resolve,
+    DatabaseMapping, EngineSettings, Kept, KeyKind, MissingRoles, Mode, Owners, Privileges, Problem,
+    RestorePlan, RoleMapping, SecretKey, Selector, Storage, TlsMode, refuse_locally, resolve,
 };
 use reinstate::reason::Reason;
 
@@ -309,6 +309,23 @@ fn a_server_takes_up_to_sixteen_databases_or_all_of_the_backup() {
         let mapping = if count == 0 { String::new() } else { format!(", databases: [{}]", rows.join(", ")) };
         let spec = format!("{{backup: {{{BACKUP}}}, target: {{connectionRef: {{name: pg}}{mapping}}}}}");
         assert_eq!(plan(&spec).unwrap().target.unwrap().databases.len(), count, "{spec}");
+    }
+}
+
+#[test]
+fn targets_that_an_earlier_attempt_has_found_stand_in_for_a_mapping_that_is_not_there() {
+    let found = || vec![DatabaseMapping { from: "a".into(), to: "a".into() }];
+    for (target, expected) in [
+        ("{connectionRef: {name: pg}}", vec!["a"]),
+        ("{connectionRef: {name: pg}, databases: [{from: b, to: c}]}", vec!["c"]),
+        // A file is named by its connection.
+        ("{connectionRef: {name: app}}", vec![]),
+    ] {
+        let mut plan = plan(&format!("{{backup: {{{BACKUP}}}, target: {target}}}")).unwrap();
+        let target = plan.target.as_mut().unwrap();
+        target.name(found());
+        let names: Vec<&str> = target.databases.iter().map(|row| row.to.as_str()).collect();
+        assert_eq!(names, expected);
     }
 }
 

@@ -185,7 +185,8 @@ pub trait Engine: Send {
     /// Full preflight with the inventory: version guard, room, owner. Writes nothing.
     fn preflight(&mut self, incoming: Incoming<'_>) -> Result<Findings>;
 
-    /// Loads what a decoded dump holds for some of the targets, beside them. The old data stays as it is.
+    /// Loads what a decoded dump holds for some of the targets, beside them: the old data stays as it is, unless
+    /// the plan has it dropped first. What is loaded in place is told to the journal before.
     fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Read) -> Result<()>;
 
     /// Compares what was loaded with the inventory.
@@ -217,8 +218,8 @@ pub trait Engine: Send {
     /// time is over at `now`; gives back what was removed.
     fn clear(&mut self, held: &[String], now: Timestamp) -> Result<Vec<String>>;
 
-    /// Puts the loaded databases in the place of the old ones, all or none; tells the journal first. Gives
-    /// back what was kept of each target.
+    /// Puts the loaded databases in the place of the old ones, all or none, but for those that were loaded in
+    /// place; tells the journal first. Gives back what was kept of each target.
     fn switch(&mut self) -> Result<Vec<Option<Previous>>>;
 
     /// What a person should know of the switch that just was; empty before it.
