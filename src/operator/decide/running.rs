@@ -162,6 +162,7 @@ fn stop(draft: &mut Draft, view: &View, abort: Abort, job: &JobFacts) -> Next {
         Abort::Cancelled => "spec.cancel is true",
         Abort::StartTimeout => "the runner did not start within startTimeout",
     };
+    let hint = remembered(draft).map(|it| format!(". {}", it.reason.hint())).unwrap_or_default();
     let trouble = remembered(draft).map(|it| format!("{}; ", it.message)).unwrap_or_default();
     let message = format!("{trouble}{why}; the runner is being stopped");
     if let Some(since) = view.pods.iter().find_map(|pod| pod.deleting)
@@ -171,7 +172,7 @@ fn stop(draft: &mut Draft, view: &View, abort: Abort, job: &JobFacts) -> Next {
         draft.progressing(Phase::Running, Reason::NodeLost.name(), &message);
     } else {
         let reason = remembered(draft).map_or("Stopping", |it| it.reason.name());
-        draft.progressing(Phase::Running, reason, &message);
+        draft.progressing(Phase::Running, reason, &format!("{message}{hint}"));
     }
     if job.suspended { Next::look_again() } else { Next::act(Command::Suspend(job.uid.clone())) }
 }

@@ -319,6 +319,8 @@ fn a_container_that_does_not_start_is_explained_and_given_up_in_time() {
     let stop = decide(&restore, &resolved(&restore), &view, late);
     assert_eq!(stop.commands, [Command::Suspend("j1".into())]);
     assert_eq!(ready(&stop), ("Unknown".into(), "ImagePullFailed".into()), "it is still the reason");
+    let told = &stop.status.conditions.iter().find(|it| it.type_ == "Ready").unwrap().message;
+    assert!(told.contains(Reason::ImagePullFailed.hint()), "what to do about it is still told: {told}");
 
     // The kubelet forgets why the container waited, and a suspended Job may forget when it began.
     restore.status = Some(stop.status);
