@@ -1,6 +1,7 @@
 //! What pass 1 learned of a backup: proven facts only, the input of preflight, load and verify.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,24 @@ pub struct TableDigest {
     pub sum: u128,
     /// Why the rows cannot be compared with those of a server.
     pub doubt: Option<&'static str>,
+}
+
+/// Where the rows of one large block of data lie in a decoded dump, so that another reader can have them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowsBlock {
+    /// The table's name as in [`TableRows`], without that of a database.
+    pub table: String,
+    /// Bytes of the dump, from its beginning: the rows as the format stores them.
+    pub range: Range<u64>,
+    /// The first byte behind what ends them.
+    pub end: u64,
+    /// How many rows there are.
+    pub rows: u64,
+    /// Lines of a script from the first row up to `end`.
+    pub lines: u64,
+    /// Where the range may be cut: each byte with the rows before it, counted from the block's beginning.
+    /// Empty where it can only be read as a whole.
+    pub cuts: Vec<(u64, u64)>,
 }
 
 /// The tables of one of the databases that a dump changes to.
@@ -148,6 +167,8 @@ pub struct DumpFacts {
     pub outside: Outside,
     /// Tables whose rows are of use in the order of the dump alone.
     pub in_order: Vec<String>,
+    /// The large blocks of rows, in the order of the dump.
+    pub blocks: Arc<[RowsBlock]>,
     /// What the rows of its tables add up to, where that was asked for.
     pub digests: Option<Vec<TableDigest>>,
     /// Bytes per page, where the format is a database file of pages.

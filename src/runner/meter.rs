@@ -147,10 +147,10 @@ pub struct PinnedReader {
 }
 
 impl PinnedReader {
-    /// Opens `range` (offsets in the object), which must lie in `region`.
+    /// Opens `range` (offsets in the object), which must lie in `region`, as one of so many readers of the
+    /// object at the same time.
     pub fn open(
-        artifact: &Artifact,
-        pin: &Pin,
+        (artifact, pin, readers): (&Artifact, &Pin, usize),
         (region, range): (&Region, Range<u64>),
         cancel: &Cancel,
         progress: &Progress,
@@ -171,9 +171,10 @@ impl PinnedReader {
             .iter()
             .copied()
             .skip(usize::try_from(skipped_pieces).unwrap_or(usize::MAX))
+            .take(usize::try_from((last - first).div_ceil(piece_bytes)).unwrap_or(usize::MAX))
             .collect();
         Ok(Self {
-            inner: artifact.store.open(&artifact.path, pin, first..last, cancel)?,
+            inner: artifact.store.open_shared(&artifact.path, pin, first..last, (readers, cancel))?,
             pieces: pieces.into_iter(),
             left_in_region: last - first,
             piece: Vec::new(),
@@ -264,8 +265,7 @@ mod tests {
                 5000..2 * piece + 1,
             ] {
                 let mut reader = PinnedReader::open(
-                    &artifact,
-                    &pin,
+                    (&artifact, &pin, 1),
                     (&seen, range.clone()),
                     &Cancel::never(),
                     &Progress::default(),
@@ -291,7 +291,7 @@ mod tests {
         file.set_modified(before).unwrap();
         let all = 0..content.len() as u64;
         let mut reader =
-            PinnedReader::open(&artifact, &pin, (&region, all), &Cancel::never(), &Progress::default())
+            PinnedReader::open((&artifact, &pin, 1), (&region, all), &Cancel::never(), &Progress::default())
                 .unwrap();
         let mut read = Vec::new();
         let error = reader.read_to_end(&mut read).unwrap_err();

@@ -7,7 +7,9 @@
 pub mod postgres;
 pub mod sqlite;
 
+use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -166,6 +168,26 @@ pub struct Incoming<'a> {
     pub entry: &'a DatabaseEntry,
 }
 
+/// A decoded dump: read once from its beginning to its end or, where it is stored as it is, in parts that
+/// several read at the same time.
+pub trait Dump: Read {
+    /// How parts of it are read, by as many `readers` at once; `None`: from its beginning only. Who reads
+    /// parts does not read the whole.
+    fn parts(&self, _readers: usize) -> Option<Arc<dyn DumpParts>> {
+        None
+    }
+}
+
+impl Dump for &[u8] {}
+impl Dump for File {}
+
+/// Reads parts of a dump.
+pub trait DumpParts: Send + Sync {
+    /// The bytes of `range`, counted from the beginning of the dump: those that pass 1 has seen there, or a
+    /// fault.
+    fn open(&self, range: Range<u64>) -> Result<Box<dyn Read + Send>>;
+}
+
 /// The targets of a run and what is done to them, in this order. Engines of single files have one;
 /// those of servers may have several, which are loaded one after the other and switched together.
 /// Targets are named by their index in the order of [`Engine::survey`]. Every method may be the last
@@ -187,7 +209,7 @@ pub trait Engine: Send {
 
     /// Loads what a decoded dump holds for some of the targets, beside them: the old data stays as it is, unless
     /// the plan has it dropped first. What is loaded in place is told to the journal before.
-    fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Read) -> Result<()>;
+    fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Dump) -> Result<()>;
 
     /// Compares what was loaded with the inventory.
     fn verify(&mut self, incoming: Incoming<'_>) -> Result<Verified>;

@@ -9,6 +9,8 @@ mod seekable;
 mod walk;
 mod whole;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::reason::Reason;
@@ -132,7 +134,7 @@ pub struct Examined {
 
 /// How pass 2 finds each database again.
 enum Layout {
-    Whole { region: Region, unseal: Unseal, places: Vec<(u64, u64)>, limits: Limits },
+    Whole { region: Arc<Region>, unseal: Unseal, places: Vec<(u64, u64)>, limits: Limits },
     Seekable { keys: Option<ArchiveKeys>, places: Vec<seekable::Place>, limits: Limits },
 }
 

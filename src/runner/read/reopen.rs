@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::chain::threaded;
 use super::seekable::open_part;
@@ -9,10 +10,12 @@ use super::whole::open_codec;
 use super::{Examined, Layout};
 use crate::reason::Reason;
 use crate::runner::cipher::OnMismatch;
-use crate::runner::engine::Context;
+use crate::runner::codec::Codec;
+use crate::runner::engine::{Context, Dump, DumpParts};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::meter::{Hasher, PinnedReader, Region, Sha256};
 use crate::runner::pipe::Peek;
+use crate::runner::source::{Artifact, Pin};
 
 impl Examined {
     /// Stored bytes that [`Examined::open_database`] will read for this database.
@@ -26,16 +29,19 @@ impl Examined {
     /// The decoded dump of the database at `index` of [`Examined::databases`]. Its end is given only
     /// after its size and SHA-256 were seen to be those of pass 1; where nothing is decoded, every piece
     /// of it was held to pass 1 before.
-    pub fn open_database(&self, index: usize, context: &Context) -> Result<Box<dyn Read + Send>> {
+    pub fn open_database(&self, index: usize, context: &Context) -> Result<Box<dyn Dump + Send>> {
         let unknown = || {
             Fault::new(Stage::Download, Reason::InternalError, "there is no such database in the inventory")
         };
         let entry = self.databases.get(index).ok_or_else(unknown)?;
         let dump: Box<dyn Read + Send> = match &self.layout {
+            Layout::Whole { region, unseal, places, .. } if unseal.is_identity(self.codec) => {
+                let (start, size) = *places.get(index).ok_or_else(unknown)?;
+                return Ok(Box::new(Stored::new(self.stored(region, start..start + size, context))));
+            }
             Layout::Whole { region, unseal, places, limits } => {
                 let (start, size) = *places.get(index).ok_or_else(unknown)?;
-                let range = region.start..region.start + region.length;
-                let stored = self.pinned(region, range, context)?;
+                let stored = self.stored(region, 0..region.length, context).open_all()?;
                 let plain = unseal.open(threaded("read", stored), OnMismatch::KeyProven)?;
                 let stream: Box<dyn BufRead + Send> = threaded("decrypt", plain);
                 Box::new(Part {
@@ -46,28 +52,104 @@ impl Examined {
             }
             Layout::Seekable { keys, places, limits } => {
                 let (region, part) = places.get(index).ok_or_else(unknown)?;
-                let stored = self.pinned(region, part.offset..part.offset + part.size, context)?;
-                Box::new(threaded(
-                    "decode",
-                    open_part(threaded("read", stored), part, keys.as_ref(), *limits)?,
-                ))
+                let start = part.offset.saturating_sub(region.start);
+                let stored = self.stored(region, start..start + part.size, context);
+                if !part.sealed && part.codec == Codec::None {
+                    return Ok(Box::new(Stored::new(stored)));
+                }
+                let stored = threaded("read", stored.open_all()?);
+                Box::new(threaded("decode", open_part(stored, part, keys.as_ref(), *limits)?))
             }
-        };
-        let is_proven = match &self.layout {
-            Layout::Whole { unseal, .. } => unseal.is_identity(self.codec),
-            Layout::Seekable { .. } => false,
         };
         Ok(Box::new(Proven {
             inner: dump,
-            hasher: (!is_proven).then(Hasher::default),
+            hasher: Some(Hasher::default()),
             left: entry.bytes,
             expected: entry.sha256,
-            whole: is_proven,
+            is_whole: false,
         }))
     }
 
-    fn pinned(&self, region: &Region, range: Range<u64>, context: &Context) -> Result<PinnedReader> {
-        PinnedReader::open(&self.artifact, &self.pin, (region, range), &context.cancel, &context.progress)
+    /// A range of a region, counted from its beginning.
+    fn stored(&self, region: &Arc<Region>, range: Range<u64>, context: &Context) -> StoredParts {
+        StoredParts {
+            artifact: self.artifact.clone(),
+            pin: self.pin.clone(),
+            region: Arc::clone(region),
+            range: region.start + range.start..region.start + range.end,
+            context: context.clone(),
+            readers: 1,
+        }
+    }
+}
+
+/// A dump that is stored as it is.
+struct Stored {
+    parts: StoredParts,
+    /// Its reader, once somebody reads the whole.
+    whole: Option<Box<dyn BufRead + Send>>,
+}
+
+impl Stored {
+    const fn new(parts: StoredParts) -> Self {
+        Self { parts, whole: None }
+    }
+}
+
+impl Read for Stored {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let whole = match self.whole.take() {
+            Some(whole) => whole,
+            None => threaded("read", self.parts.open_all().map_err(Fault::into_io)?),
+        };
+        self.whole.insert(whole).read(target)
+    }
+}
+
+impl Dump for Stored {
+    fn parts(&self, readers: usize) -> Option<Arc<dyn DumpParts>> {
+        if readers > self.parts.artifact.store.readers_limit() {
+            return None;
+        }
+        Some(Arc::new(StoredParts { readers, ..self.parts.clone() }))
+    }
+}
+
+impl Dump for Proven {}
+
+/// Reads parts of what is stored as it is. Every piece is held to pass 1 before anything of it is given.
+#[derive(Clone)]
+struct StoredParts {
+    artifact: Artifact,
+    pin: Pin,
+    region: Arc<Region>,
+    /// Where the dump lies in the object.
+    range: Range<u64>,
+    context: Context,
+    /// How many read at the same time.
+    readers: usize,
+}
+
+impl StoredParts {
+    fn open_all(&self) -> Result<PinnedReader> {
+        self.open_range(self.range.clone())
+    }
+
+    fn open_range(&self, range: Range<u64>) -> Result<PinnedReader> {
+        let Self { artifact, pin, region, context, readers, .. } = self;
+        PinnedReader::open((artifact, pin, *readers), (region, range), &context.cancel, &context.progress)
+    }
+}
+
+impl DumpParts for StoredParts {
+    fn open(&self, range: Range<u64>) -> Result<Box<dyn Read + Send>> {
+        let start = self.range.start.saturating_add(range.start);
+        let end = self.range.start.saturating_add(range.end);
+        if start > end || end > self.range.end {
+            let message = format!("bytes {}..{} are not of the dump", range.start, range.end);
+            return Err(Fault::new(Stage::Download, Reason::InternalError, message));
+        }
+        Ok(Box::new(self.open_range(start..end)?))
     }
 }
 
@@ -95,15 +177,15 @@ impl<R: Read> Read for Part<R> {
 }
 
 /// Gives the end of a dump only after its hash was checked.
-struct Proven<R> {
-    inner: R,
+struct Proven {
+    inner: Box<dyn Read + Send>,
     hasher: Option<Hasher>,
     left: u64,
     expected: Sha256,
-    whole: bool,
+    is_whole: bool,
 }
 
-impl<R: Read> Read for Proven<R> {
+impl Read for Proven {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         if target.is_empty() {
             return Ok(0);
@@ -115,10 +197,10 @@ impl<R: Read> Read for Proven<R> {
         };
         if count == 0 {
             if let Some(hasher) = self.hasher.take() {
-                self.whole = hasher.finish() == self.expected;
+                self.is_whole = hasher.finish() == self.expected;
             }
             // The verdict stays: who reads on after a failure gets it again.
-            return if self.whole && self.left == 0 { Ok(0) } else { Err(changed()) };
+            return if self.is_whole && self.left == 0 { Ok(0) } else { Err(changed()) };
         }
         self.left = self.left.checked_sub(count as u64).ok_or_else(changed)?;
         if let Some(hasher) = &mut self.hasher {

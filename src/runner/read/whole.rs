@@ -280,6 +280,6 @@ fn finish(opened: &Opened<'_>, pass: Pass, seal: (Unseal, Option<Encryption>)) -
         databases,
         files: None,
         warnings,
-        layout: Layout::Whole { region, unseal, places, limits },
+        layout: Layout::Whole { region: Arc::new(region), unseal, places, limits },
     }
 }

@@ -98,6 +98,23 @@ pub trait Store: Send + Sync {
     fn open(&self, path: &str, pin: &Pin, range: Range<u64>, cancel: &Cancel)
     -> Result<Box<dyn Read + Send>>;
 
+    /// How many may read one object at the same time, each with its share of the memory that a single reader
+    /// takes.
+    fn readers_limit(&self) -> usize {
+        1
+    }
+
+    /// As [`Store::open`], for one of so many readers at the same time.
+    fn open_shared(
+        &self,
+        path: &str,
+        pin: &Pin,
+        range: Range<u64>,
+        (_readers, cancel): (usize, &Cancel),
+    ) -> Result<Box<dyn Read + Send>> {
+        self.open(path, pin, range, cancel)
+    }
+
     /// All objects whose path starts with `prefix`, at most `limit` (more is `LimitExceeded`),
     /// sorted by path.
     fn list(&self, prefix: &str, limit: usize) -> Result<Vec<ListedObject>>;

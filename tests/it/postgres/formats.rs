@@ -73,7 +73,7 @@ fn restore(server: &Postgres, target: &str, bytes: &[u8]) -> Result<Verified> {
     let mut engine = Target::new(settings(server, SUPERUSER, target), context.clone());
     engine.survey()?;
     engine.preflight(only(entry))?;
-    engine.load(&[only(entry)], &mut examined.open_database(0, &context)?)?;
+    engine.load(&[only(entry)], &mut *examined.open_database(0, &context)?)?;
     let verified = engine.verify(only(entry))?;
     engine.switch()?;
     assert_eq!(engine.discard(), Vec::<String>::new());

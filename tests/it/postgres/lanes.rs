@@ -196,7 +196,7 @@ fn statements_that_the_run_limits_in_time_end_it() {
 }
 
 /// Rows for `COPY public.t (a, b)` that are worth several connections.
-fn many_rows(count: usize) -> String {
+pub(super) fn many_rows(count: usize) -> String {
     (0..count)
         .map(|row| format!("{row}\tsome text that makes the rows longer than they need to be\n"))
         .collect()

@@ -58,6 +58,11 @@ impl CopyReader {
         rest.trim_ascii().is_empty().then_some(rest.len())
     }
 
+    /// Bytes of the end marker, once it was read.
+    pub fn marker_bytes(&self) -> u64 {
+        self.marker.map_or(0, |seen| seen as u64 + 1)
+    }
+
     /// Rows up to here.
     pub const fn rows(&self) -> u64 {
         self.rows

@@ -8,6 +8,7 @@
 
 pub mod archive;
 mod beside;
+mod blocks;
 mod carry;
 mod census;
 mod content;
@@ -52,12 +53,10 @@ mod target;
 mod verify;
 pub mod wire;
 
-use std::io::Read;
-
 use jiff::Timestamp;
 
 use crate::reason::Reason;
-use crate::runner::engine::{Context, Engine, Findings, Incoming, Previous, Survey, Verified};
+use crate::runner::engine::{Context, Dump, Engine, Findings, Incoming, Previous, Survey, Verified};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::DatabaseEntry;
 
@@ -182,7 +181,7 @@ impl Engine for Postgres {
         preflight::check(&target.settings, server, target.seen()?, incoming.entry)
     }
 
-    fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Read) -> Result<()> {
+    fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Dump) -> Result<()> {
         let context = self.context.clone();
         for part in incoming {
             self.begin(*part)?;

@@ -1,10 +1,12 @@
 //! Reads an archive in pass 1: its table of contents, rows per table, and whether every entry that has
 //! data came with them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::archive::entry::{Entry, Header};
 use super::archive::reader::{ArchiveReader, Event};
+use super::blocks::Blocks;
 use super::copy::Rows;
 use super::names::Name;
 use super::scan_digest::Digests;
@@ -60,6 +62,7 @@ impl Scanner for ArchiveScanner {
             extensions,
             outside,
             in_order,
+            blocks: self.inventory.blocks.into_all(),
             digests,
             late_contents: self.reader.late_contents(),
             ..DumpFacts::default()
@@ -80,6 +83,9 @@ struct Inventory {
     contents: super::settings::Settings,
     /// The table whose data go by.
     table: Option<TableName>,
+    /// Where they were.
+    place: Option<Range<u64>>,
+    blocks: Blocks,
     /// Adds up rows, where that was asked for.
     digests: Option<Digests>,
     /// Splits its statements, where its data are such.
@@ -106,6 +112,10 @@ impl Inventory {
                 Some((splitter, inserts)) => splitter.feed(text, inserts),
                 None => Ok(()),
             },
+            Event::Place(range) => {
+                self.place = Some(range.clone());
+                Ok(())
+            }
             Event::End(rows) => self.end(rows),
             Event::Rows(rows) => {
                 if let Some(digests) = &mut self.digests {
@@ -153,6 +163,7 @@ impl Inventory {
     }
 
     fn end(&mut self, mut rows: u64) -> Result<()> {
+        let place = self.place.take().filter(|_| self.inserts.is_none());
         if let Some((mut splitter, mut inserts)) = self.inserts.take() {
             splitter.finish(&mut inserts)?;
             rows = inserts.rows;
@@ -161,10 +172,11 @@ impl Inventory {
         if let Some((name, digest)) = self.digests.as_mut().and_then(|digests| digests.end(rows)) {
             self.tables.add_digest(&name, digest)?;
         }
-        match self.table.take() {
-            Some(table) => self.tables.add(&table, rows),
-            None => Ok(()),
+        let Some(table) = self.table.take() else { return Ok(()) };
+        if let Some(place) = place {
+            self.blocks.end_of_archive(&table, place, rows);
         }
+        self.tables.add(&table, rows)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Reads a plain dump in pass 1: rows per table, the databases that it changes to, the server's
 //! version from its comments, its end mark. Of the text nothing is kept but names.
 
+use super::blocks::Blocks;
 use super::copy::Rows;
 use super::names::Name;
 use super::scan_digest::Digests;
-use super::script::{Keep, Script, Statement};
+use super::script::{CopyPlace, Keep, Script, Statement};
 use super::split::Splitter;
 use super::statement::{DatabaseFact, Judged, Options, Step, judge};
 use super::subject::{Subject, TableName, subject};
@@ -65,6 +66,7 @@ struct Inventory {
     tables: Tables,
     /// The table that COPY data are for.
     copy: Option<TableName>,
+    blocks: Blocks,
     /// Adds up rows, where that was asked for.
     digests: Option<Digests>,
     /// First entry of `search_path`, for dumps that do not qualify names (before 10.3).
@@ -123,6 +125,7 @@ impl Inventory {
             extensions,
             outside,
             in_order,
+            blocks: self.blocks.into_all(),
             digests,
             ..DumpFacts::default()
         })
@@ -184,8 +187,16 @@ impl Script for Inventory {
     }
 
     fn copy_rows(&mut self, rows: Rows<'_>) -> Result<()> {
+        self.blocks.rows(rows);
         if let Some(digests) = &mut self.digests {
             digests.rows(rows.bytes);
+        }
+        Ok(())
+    }
+
+    fn copy_place(&mut self, place: CopyPlace) -> Result<()> {
+        if let Some(table) = &self.copy {
+            self.blocks.end_of_script(table, place);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What a script of `pg_dump` consists of, for who reads it; [`super::split`] finds it.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use super::copy::Rows;
 use super::split::Splitter;
@@ -41,6 +42,17 @@ pub struct Statement<'a> {
     pub partitioned: bool,
 }
 
+/// Where COPY data lie in the script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyPlace {
+    /// Bytes of the rows, without the end marker.
+    pub range: Range<u64>,
+    /// The first byte behind the end marker.
+    pub end: u64,
+    /// Lines from the first row to there.
+    pub lines: u64,
+}
+
 /// Takes what a script consists of, in order. A fault ends the reading.
 pub trait Script {
     /// A statement that no COPY data follows.
@@ -51,6 +63,11 @@ pub trait Script {
 
     /// A piece of COPY data. Pieces are as long as what was fed allows; a row may need several.
     fn copy_rows(&mut self, rows: Rows<'_>) -> Result<()>;
+
+    /// Where the COPY data were, just before [`Script::copy_end`].
+    fn copy_place(&mut self, _place: CopyPlace) -> Result<()> {
+        Ok(())
+    }
 
     /// The end of the COPY data, after so many rows.
     fn copy_end(&mut self, rows: u64) -> Result<()>;

@@ -8,11 +8,13 @@
 //! One difference to psql is meant: `SET standard_conforming_strings` and `SET client_encoding` count
 //! from the next statement on, as they do for the server, not from the next line.
 
+mod not_sql;
+
 use memchr::{memchr, memchr_iter};
 
 use super::copy::CopyReader;
 use super::encoding::Mask;
-use super::meta::{Change, Guard};
+use super::meta::Guard;
 use super::quote::{Event, Lexer};
 use super::script::{ByteOrderMark, HEAD_BYTES, Keep, STATEMENT_LIMIT_BYTES, Script, Statement};
 use super::settings::Settings;
@@ -50,6 +52,8 @@ pub struct Splitter {
     comment: Vec<u8>,
     /// Where the open statement, meta-command or COPY data begins.
     begin: (u64, u64),
+    /// Line and byte of the first row of the COPY data.
+    rows_begin: (u64, u64),
     /// Line where the open token begins.
     token_line: u64,
     within_token: bool,
@@ -80,6 +84,7 @@ impl Splitter {
             bytes: 0,
             comment: Vec::new(),
             begin: (1, 0),
+            rows_begin: (1, 0),
             token_line: 1,
             within_token: false,
             line: 1,
@@ -324,79 +329,10 @@ impl Splitter {
         self.text.clear();
         Ok(())
     }
-
-    /// At a backslash outside of quotes.
-    fn begin_meta(&mut self, part: &[u8]) -> Result<bool> {
-        if self.bytes > 0 {
-            let what = "holds a backslash within a statement, which no dump tool writes";
-            return Err(fault(Reason::UnsafeContent, self.line, what));
-        }
-        self.begin = (self.line, self.offset);
-        self.pass(part);
-        self.mode = Mode::Meta;
-        Ok(true)
-    }
-
-    fn meta(&mut self, input: &[u8], script: &mut dyn Script) -> Result<usize> {
-        let end = memchr(b'\n', input);
-        let part = input.get(..end.unwrap_or(input.len())).unwrap_or_default();
-        if self.text.len() + part.len() > META_LIMIT_BYTES {
-            let what = format!("is a psql command of more than {META_LIMIT_BYTES} bytes");
-            return Err(fault(Reason::UnsafeContent, self.begin.0, &what));
-        }
-        self.text.extend_from_slice(part);
-        self.pass(part);
-        if end.is_some() {
-            // The line feed itself is read as SQL.
-            self.meta_command(script)?;
-        }
-        Ok(part.len())
-    }
-
-    fn meta_command(&mut self, script: &mut dyn Script) -> Result<()> {
-        self.mode = Mode::Sql;
-        let (text, line) = (std::mem::take(&mut self.text), self.begin.0);
-        let change = self.guard.command(&text, line);
-        match change.map_err(|what| fault(Reason::UnsafeContent, line, &what))? {
-            Change::Nothing => Ok(()),
-            Change::Encoding(encoding) => {
-                self.settings.encoding = encoding;
-                Ok(())
-            }
-            Change::Database(name) if self.settings.encoding.embeds_ascii() && !name.is_ascii() => {
-                let what = "changes to a database whose name cannot be read in this client encoding";
-                Err(fault(Reason::UnsupportedEncoding, line, what))
-            }
-            Change::Database(name) => {
-                // A new session has the server's own settings.
-                self.settings = Settings::default();
-                self.lexer.standard_strings = self.settings.standard_strings;
-                script.connect(&name, line)
-            }
-        }
-    }
-
-    fn copy(&mut self, input: &[u8], script: &mut dyn Script) -> Result<usize> {
-        let Mode::Copy(reader) = &mut self.mode else { return Ok(0) };
-        let Some(skipped) = reader.skip_line(input) else {
-            let what = "goes on behind a COPY from the script, which no dump tool writes";
-            return Err(fault(Reason::UnsafeContent, self.line, what));
-        };
-        if skipped > 0 {
-            self.pass(input.get(..skipped).unwrap_or_default());
-            return Ok(skipped);
-        }
-        let (used, ended) = reader.take(input, &mut |rows| script.copy_rows(rows))?;
-        let rows = reader.rows();
-        self.pass(input.get(..used).unwrap_or_default());
-        if ended {
-            self.mode = Mode::Sql;
-            script.copy_end(rows)?;
-        }
-        Ok(used)
-    }
 }
 
+#[cfg(test)]
+mod skip_tests;
 #[cfg(test)]
 #[path = "split_tests.rs"]
 mod tests;

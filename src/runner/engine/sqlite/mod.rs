@@ -29,14 +29,15 @@ mod verify;
 mod vtab;
 
 use std::cell::Cell;
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::reason::Reason;
-use crate::runner::engine::{Context, Engine, Findings, Incoming, LoadedTable, Previous, Survey, Verified};
+use crate::runner::engine::{
+    Context, Dump, Engine, Findings, Incoming, LoadedTable, Previous, Survey, Verified,
+};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::{DatabaseEntry, DumpFormat};
 
@@ -211,7 +212,7 @@ impl Engine for Sqlite {
         Ok(findings)
     }
 
-    fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Read) -> Result<()> {
+    fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Dump) -> Result<()> {
         let [Incoming { entry: incoming, .. }] = incoming else {
             return Err(out_of_order("a file takes one database, which was not chosen"));
         };

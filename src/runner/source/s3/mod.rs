@@ -36,6 +36,8 @@ use retry::{Patience, retry};
 /// Longest time without a byte before a read is given up.
 pub const DEFAULT_STALL: Duration = Duration::from_mins(1);
 
+/// Readers of one object at the same time, at most: more would take more memory than one.
+const READERS_LIMIT: usize = 4;
 /// Longest key, in bytes. Source: Amazon S3, "Naming Amazon S3 objects".
 const KEY_LIMIT_BYTES: usize = 1024;
 
@@ -100,6 +102,16 @@ impl S3 {
         range: Range<u64>,
         cancel: &Cancel,
     ) -> Result<RangeReader> {
+        self.open_range_shared(path, pin, range, (1, cancel))
+    }
+
+    fn open_range_shared(
+        &self,
+        path: &str,
+        pin: &Pin,
+        range: Range<u64>,
+        (readers, cancel): (usize, &Cancel),
+    ) -> Result<RangeReader> {
         let Pin::Object { etag, version_id, size } = pin else {
             let message = format!("the pin of {path} is not one of an object store");
             return Err(Fault::new(Stage::Download, Reason::InternalError, message));
@@ -122,7 +134,7 @@ impl S3 {
             stall: self.stall,
             by_version: AtomicBool::new(true),
         };
-        Ok(RangeReader::new(Arc::clone(&self.core), object, range, cancel))
+        Ok(RangeReader::new(Arc::clone(&self.core), object, range, (readers, cancel)))
     }
 
     fn key(&self, path: &str) -> Result<String> {
@@ -163,8 +175,21 @@ impl Store for S3 {
         range: Range<u64>,
         cancel: &Cancel,
     ) -> Result<Box<dyn Read + Send>> {
-        let reader: Box<dyn Read + Send> = Box::new(self.open_range(path, pin, range, cancel)?);
-        Ok(reader)
+        self.open_shared(path, pin, range, (1, cancel))
+    }
+
+    fn readers_limit(&self) -> usize {
+        READERS_LIMIT
+    }
+
+    fn open_shared(
+        &self,
+        path: &str,
+        pin: &Pin,
+        range: Range<u64>,
+        shared: (usize, &Cancel),
+    ) -> Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.open_range_shared(path, pin, range, shared)?))
     }
 
     fn list(&self, prefix: &str, limit: usize) -> Result<Vec<ListedObject>> {

@@ -23,6 +23,8 @@ use crate::runner::fault::{Fault, Result, Stage};
 const PART_BYTES: u64 = 4 * 1024 * 1024;
 /// Parts in memory at once, and so the most connections.
 const MAX_BUFFERS: usize = 8;
+/// The same of one reader of several: one part is used while the next one comes.
+const LEAST_BUFFERS: usize = 2;
 /// How often a waiting consumer looks whether the run was cancelled.
 const CANCEL_POLL: Duration = Duration::from_millis(100);
 
@@ -32,19 +34,21 @@ type Part = (u64, Result<Vec<u8>>);
 #[derive(Debug)]
 struct Window {
     size: usize,
+    /// Its full size.
+    most: usize,
     ready_in_row: usize,
 }
 
 impl Window {
-    fn new() -> Self {
-        Self { size: 1, ready_in_row: 0 }
+    const fn new(most: usize) -> Self {
+        Self { size: 1, most, ready_in_row: 0 }
     }
 
     /// The consumer starves: the network is slower. Growing in steps would cost a round trip and a
     /// part's time each, a third of the whole for objects of 100 MB.
     fn waited(&mut self) {
         self.ready_in_row = 0;
-        self.size = MAX_BUFFERS;
+        self.size = self.most;
     }
 
     /// The next part lay ready: after a whole window of them, one connection is given up.
@@ -58,7 +62,7 @@ impl Window {
 
     /// Whether one more part may be asked for.
     fn has_room(&self, in_flight: usize, ready: usize, in_use: usize) -> bool {
-        in_flight < self.size && in_flight + ready <= self.size && in_flight + ready + in_use < MAX_BUFFERS
+        in_flight < self.size && in_flight + ready <= self.size && in_flight + ready + in_use < self.most
     }
 }
 
@@ -86,7 +90,13 @@ pub struct RangeReader {
 }
 
 impl RangeReader {
-    pub(super) fn new(core: Arc<Core>, object: Object, range: Range<u64>, cancel: &Cancel) -> Self {
+    /// Reads `range`, as one of so many readers at the same time, which have the buffers of one together.
+    pub(super) fn new(
+        core: Arc<Core>,
+        object: Object,
+        range: Range<u64>,
+        (readers, cancel): (usize, &Cancel),
+    ) -> Self {
         let (sender, inbox) = channel();
         let mut reader = Self {
             object: Arc::new(object),
@@ -94,7 +104,7 @@ impl RangeReader {
             next_start: range.start,
             next_asked: 0,
             next_given: 0,
-            window: Window::new(),
+            window: Window::new((MAX_BUFFERS / readers.max(1)).max(LEAST_BUFFERS)),
             tasks: JoinSet::new(),
             in_flight: 0,
             most_in_flight: 0,
@@ -249,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_window_opens_when_the_consumer_starves_and_shrinks_while_it_does_not() {
-        let mut window = Window::new();
+        let mut window = Window::new(MAX_BUFFERS);
         assert_eq!(window.size, 1);
         for _ in 0..2 {
             window.waited();
@@ -267,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_slow_consumer_has_one_request_and_one_part_ready() {
-        let window = Window::new();
+        let window = Window::new(MAX_BUFFERS);
         assert!(window.has_room(0, 0, 0));
         assert!(window.has_room(0, 1, 1));
         assert!(!window.has_room(0, 2, 1));
@@ -276,13 +286,16 @@ mod tests {
 
     #[test]
     fn buffers_are_bounded_at_every_size_of_the_window() {
-        for size in 1..=MAX_BUFFERS {
-            let window = Window { size, ready_in_row: 0 };
-            for in_flight in 0..=MAX_BUFFERS {
-                for ready in 0..=MAX_BUFFERS {
-                    let asks = window.has_room(in_flight, ready, 1);
-                    assert!(!asks || in_flight + 1 + ready < MAX_BUFFERS, "{size} {in_flight} {ready}");
-                    assert!(!asks || in_flight < size, "{size} {in_flight} {ready}");
+        for most in LEAST_BUFFERS..=MAX_BUFFERS {
+            for size in 1..=most {
+                let window = Window { size, most, ready_in_row: 0 };
+                assert!(window.has_room(0, 0, 1), "there is room for one to come: {most} {size}");
+                for in_flight in 0..=most {
+                    for ready in 0..=most {
+                        let asks = window.has_room(in_flight, ready, 1);
+                        assert!(!asks || in_flight + 1 + ready < most, "{most} {size} {in_flight} {ready}");
+                        assert!(!asks || in_flight < size, "{most} {size} {in_flight} {ready}");
+                    }
                 }
             }
         }

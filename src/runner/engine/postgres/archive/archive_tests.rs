@@ -41,6 +41,7 @@ pub(super) fn read_by(
             Event::Object(oid) => joined("object:", oid.to_string().as_bytes()),
             Event::ObjectBytes(bytes) => joined("bytes:", bytes),
             Event::ObjectEnd => joined("object end", b""),
+            Event::Place(_) => {}
             Event::End(rows) => joined("end:", rows.to_string().as_bytes()),
         }
         Ok(())
@@ -88,6 +89,68 @@ pub(super) fn expected(version: u8) -> Vec<String> {
     let all = SAMPLE.iter();
     all.map(|line| if *line == "contents:" { format!("contents:1.{version} 5") } else { (*line).to_owned() })
         .collect()
+}
+
+#[test]
+fn a_block_of_rows_is_read_apart_and_passed_without_a_change_to_the_others() {
+    for codec in CODECS {
+        for chunk in [1, 3, 4096] {
+            let mut archive = sample(16, codec);
+            archive.chunk = chunk;
+            let bytes = archive.bytes();
+            let (mut places, mut reader) = (Vec::new(), ArchiveReader::default());
+            let mut note = |event: Event<'_>| {
+                if let Event::Place(range) = event {
+                    places.push(range.clone());
+                }
+                Ok(())
+            };
+            reader.feed(&bytes, &mut note).unwrap();
+            let [rows, statements] = places.as_slice() else { panic!("{places:?}") };
+            let at = |byte: u64| usize::try_from(byte).unwrap();
+
+            let (mut seen, mut reader) = (Vec::new(), ArchiveReader::default());
+            let mut take = |event: Event<'_>| {
+                match event {
+                    Event::Begin(entry) => seen.push(entry.describe()),
+                    Event::Rows(_) => panic!("they were passed"),
+                    _ => {}
+                }
+                Ok(())
+            };
+            let (before, behind) = (&bytes[..at(rows.start)], &bytes[at(rows.end)..]);
+            reader.feed(&before[..before.len() - 1], &mut take).unwrap();
+            assert!(reader.block().is_none() && reader.skip_block(rows).is_err(), "it has not begun");
+            reader.feed(&before[before.len() - 1..], &mut take).unwrap();
+            let form = reader.block().unwrap();
+            assert!(reader.skip_block(statements).is_err(), "it is another one");
+            reader.skip_block(rows).unwrap();
+            reader.feed(&behind[..at(statements.start - rows.end)], &mut take).unwrap();
+            assert!(reader.block().is_none(), "statements are no rows");
+            reader.feed(&behind[at(statements.start - rows.end)..], &mut take).unwrap();
+            reader.finish(&mut take).unwrap();
+            assert_eq!(
+                seen,
+                ["TABLE DATA public.a", "TABLE DATA public.b", "BLOBS public.BLOBS"],
+                "{codec:?}"
+            );
+
+            let block = &bytes[at(rows.start)..at(rows.end)];
+            let read = |mut block: &[u8]| {
+                let mut found = Vec::new();
+                let count = form.read(&mut block, &mut |rows| {
+                    found.extend_from_slice(rows.bytes);
+                    Ok(())
+                });
+                count.map(|count| (count, found))
+            };
+            assert_eq!(read(block).unwrap(), (2, b"1\n\\N\n".to_vec()), "{codec:?} {chunk}");
+            for cut in 0..block.len() {
+                let fault = read(&block[..cut]).unwrap_err();
+                assert!(fault.full_message().contains("TABLE DATA public.a"), "{}", fault.full_message());
+            }
+        }
+    }
 }
 
 #[test]

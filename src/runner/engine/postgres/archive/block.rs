@@ -36,17 +36,21 @@ pub(super) struct Block {
 impl Block {
     /// The data of `entry`.
     pub(super) fn of_table(entry: &Entry, codec: BlockCodec, encoding: Encoding) -> Result<Self> {
-        let kind = if entry.copy_statement.is_empty() {
-            Kind::Sql
+        if entry.copy_statement.is_empty() {
+            Self::of(codec, Kind::Sql)
         } else {
-            Kind::Copy(CopyReader::new(encoding), false)
-        };
-        Self::of(codec, kind)
+            Self::of_rows(codec, encoding)
+        }
     }
 
     /// A large object.
     pub(super) fn of_object(codec: BlockCodec) -> Result<Self> {
         Self::of(codec, Kind::Object)
+    }
+
+    /// Rows.
+    pub(super) fn of_rows(codec: BlockCodec, encoding: Encoding) -> Result<Self> {
+        Self::of(codec, Kind::Copy(CopyReader::new(encoding), false))
     }
 
     fn of(codec: BlockCodec, kind: Kind) -> Result<Self> {

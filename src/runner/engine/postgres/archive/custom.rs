@@ -1,9 +1,12 @@
 //! The custom format: the table of contents, then block for block.
 
+use std::ops::Range;
+
 use super::block::Block;
+use super::chunks::BlockForm;
 use super::entry::{Entry, Format, Header};
 use super::fields::{corrupt, integer};
-use super::reader::{Event, named};
+use super::reader::{Event, named, not_there};
 use super::toc::Toc;
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -36,6 +39,9 @@ pub(super) struct CustomReader {
     /// Place of the entry whose block is open.
     current: usize,
     block: Option<Block>,
+    /// Bytes of the archive so far, and where the open block begins.
+    offset: u64,
+    block_begin: u64,
 }
 
 impl CustomReader {
@@ -48,7 +54,9 @@ impl CustomReader {
         if self.at.is_some() {
             return self.data(bytes, give);
         }
-        let Some(behind) = self.toc.feed(bytes)? else { return Ok(()) };
+        let behind = self.toc.feed(bytes)?;
+        self.offset += (bytes.len() - behind.unwrap_or_default()) as u64;
+        let Some(behind) = behind else { return Ok(()) };
         let Some(header) = self.toc.header() else { return Ok(()) };
         if header.format != Format::Custom {
             let what = "the dump is the toc.dat of pg_dump's directory format without its data; pack the \
@@ -71,6 +79,7 @@ impl CustomReader {
                     let entry = self.toc.entries().get(self.current);
                     block.feed(part, give).map_err(|fault| named(fault, entry))?;
                 }
+                self.offset += count as u64;
                 let left = left - count as u64;
                 self.at = Some(if left == 0 { At::Length } else { At::Chunk(left) });
                 rest = behind;
@@ -80,6 +89,7 @@ impl CustomReader {
             let count = (wanted - self.pending.len()).min(rest.len());
             let (part, behind) = rest.split_at(count);
             self.pending.extend_from_slice(part);
+            self.offset += count as u64;
             rest = behind;
             if self.pending.len() == wanted {
                 let field = std::mem::take(&mut self.pending);
@@ -127,6 +137,7 @@ impl CustomReader {
             TABLE_BLOCK if !entry.is_large_objects() => {
                 self.block = Some(Block::of_table(entry, header.codec, self.toc.settings().encoding)?);
                 self.at = Some(At::Length);
+                self.block_begin = self.offset;
             }
             OBJECTS_BLOCK if entry.is_large_objects() => self.at = Some(At::ObjectId),
             _ => return Err(corrupt(format!("a block of type {kind} is for {}", entry.describe()))),
@@ -161,7 +172,37 @@ impl CustomReader {
             return give(Event::ObjectEnd);
         }
         self.at = Some(At::BlockHead);
+        give(Event::Place(&(self.block_begin..self.offset)))?;
         give(Event::End(rows))
+    }
+
+    /// How the block of rows is read that has just begun.
+    pub(super) fn block_form(&self) -> Option<BlockForm> {
+        let (header, entry) = (self.toc.header()?, self.toc.entries().get(self.current)?);
+        (self.begins_block() && !entry.copy_statement.is_empty()).then(|| BlockForm {
+            entry: entry.describe(),
+            int_bytes: header.int_bytes,
+            codec: header.codec,
+            encoding: self.toc.settings().encoding,
+        })
+    }
+
+    fn begins_block(&self) -> bool {
+        self.at == Some(At::Length)
+            && self.block.is_some()
+            && self.pending.is_empty()
+            && self.block_begin == self.offset
+    }
+
+    /// Goes on behind a block of which nothing was fed yet.
+    pub(super) fn skip_block(&mut self, range: &Range<u64>) -> Result<()> {
+        if !self.begins_block() || self.offset != range.start {
+            return Err(not_there());
+        }
+        self.block = None;
+        self.offset = range.end;
+        self.at = Some(At::BlockHead);
+        Ok(())
     }
 
     /// The end of the archive. It is whole where every entry that has data had its block: the table of

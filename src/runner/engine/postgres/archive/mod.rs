@@ -6,12 +6,13 @@
 //! so archives that were written to a pipe and have no offsets read the same; [`files`] knows data by
 //! the names of files ([`names`]), and [`objects`] large objects. [`fields`] takes numbers and strings
 //! apart, [`contents`] the header and the entries, [`toc`] keeps them, [`block`] is one table's or
-//! large object's data. Nothing here judges or runs what an entry says.
+//! large object's data, which [`chunks`] reads apart from the others. Nothing here judges or runs what an entry says.
 //!
 //! Layout (PostgreSQL, `pg_backup_archiver.c`, `pg_backup_custom.c`, `pg_backup_tar.c`,
 //! `pg_backup_directory.c`): docs/formats.md.
 
 mod block;
+pub mod chunks;
 pub mod contents;
 mod custom;
 pub mod entry;

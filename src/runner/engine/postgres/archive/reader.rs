@@ -1,8 +1,10 @@
 //! Reads an archive of any format, fed in pieces of any length.
 
 use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::chunks::BlockForm;
 use super::custom::CustomReader;
 use super::entry::{Entry, Header};
 use super::files::FilesReader;
@@ -33,6 +35,9 @@ pub enum Event<'a> {
     ObjectBytes(&'a [u8]),
     /// It ends.
     ObjectEnd,
+    /// Bytes of the archive that hold the block of rows which ends next, for
+    /// [`ArchiveReader::skip_block`]; of custom archives only.
+    Place(&'a Range<u64>),
     /// The block ends, after so many rows where it is for a `COPY`.
     End(u64),
 }
@@ -96,6 +101,23 @@ impl ArchiveReader {
         }
     }
 
+    /// How the block of rows is read that has just begun; `None` where it is none, or not of a custom archive.
+    pub fn block(&self) -> Option<BlockForm> {
+        match &self.inner {
+            Some(Inner::Custom(reader)) => reader.block_form(),
+            Some(Inner::Files(_)) | None => None,
+        }
+    }
+
+    /// Goes on behind a block of which nothing was fed yet; `range` is what [`Event::Place`] told of it in
+    /// another reading of the same archive.
+    pub fn skip_block(&mut self, range: &Range<u64>) -> Result<()> {
+        match &mut self.inner {
+            Some(Inner::Custom(reader)) => reader.skip_block(range),
+            Some(Inner::Files(_)) | None => Err(not_there()),
+        }
+    }
+
     fn recognise(&self) -> Result<Option<Inner>> {
         if self.head.starts_with(MAGIC) {
             Ok(Some(Inner::Custom(Box::default())))
@@ -124,6 +146,12 @@ impl ArchiveReader {
 
 fn no_archive() -> Fault {
     Fault::new(Stage::Inspect, Reason::UnsupportedFormat, "the dump is no archive of pg_dump")
+}
+
+/// Fault where a second reading does not find a block.
+pub(super) fn not_there() -> Fault {
+    let what = "there is no block of rows where the first reading found one";
+    Fault::new(Stage::Restore, Reason::InternalError, what)
 }
 
 /// Fault where the table of contents stands behind data and nobody reads a second time.

@@ -3,10 +3,10 @@
 //! Table by table, because a bare `ANALYZE` also goes through tables with a part at another server, and
 //! would log in there.
 
-use super::board::Task;
 use super::lanes::Lanes;
 use super::place::Place;
 use super::session::{Door, Settings};
+use super::work::{Job, Statement, Task};
 use crate::runner::engine::postgres::server::Session;
 use crate::runner::engine::postgres::wire::Row;
 use crate::runner::fault::Result;
@@ -54,13 +54,8 @@ pub(super) fn analyze(session: &mut Session, lanes: &mut Lanes, door: &Door) -> 
             several => format!("{} tables", several.len()),
         };
         let text = format!("ANALYZE {}", group.join(", ")).into_bytes();
-        lanes.run(Task {
-            text,
-            place: place.clone(),
-            settings: settings.clone(),
-            what,
-            holds: Vec::new(),
-        })?;
+        let job = Job::Statement(Statement { text, place: place.clone(), settings: settings.clone(), what });
+        lanes.run(Task { job, holds: Vec::new(), weight: 0 })?;
     }
     lanes.settle()
 }

@@ -4,20 +4,19 @@
 //! The order is that of `pg_restore`: the table of contents is sorted by dependencies already;
 //! comments come once all is there, and what runs by itself or reads everything comes last.
 
-use std::io::Read;
-
+use super::around::{Reading, Source};
 use super::place::{Place, unsafe_content};
 use super::sender::Sender;
 use crate::runner::engine::postgres::archive::entry::{Entry, Section, settings};
 use crate::runner::engine::postgres::archive::owner::{give, owned};
-use crate::runner::engine::postgres::archive::reader::{Event, read_archive_with};
+use crate::runner::engine::postgres::archive::reader::{ArchiveReader, Event, late_contents};
 use crate::runner::engine::postgres::copy::Rows;
 use crate::runner::engine::postgres::names::{quote_ident, quote_literal};
 use crate::runner::engine::postgres::script::{Keep, Script, Statement};
 use crate::runner::engine::postgres::settings::Settings;
 use crate::runner::engine::postgres::split::Splitter;
 use crate::runner::fault::Result;
-use crate::runner::inventory::DatabaseEntry;
+use crate::runner::inventory::{DatabaseEntry, RowsBlock};
 
 /// Bytes of a large object that are written at once.
 const OBJECT_PIECE_BYTES: usize = 256 * 1024;
@@ -29,11 +28,37 @@ const STORED: [&[u8]; 4] = [b"TABLE", b"MATERIALIZED VIEW", b"INDEX", b"CONSTRAI
 const LAST: [&[u8]; 2] = [b"MATERIALIZED VIEW DATA", b"EVENT TRIGGER"];
 
 /// Sends what the archive holds.
-pub(super) fn load(sender: &mut Sender, incoming: &DatabaseEntry, dump: &mut dyn Read) -> Result<()> {
+pub(super) fn load(sender: &mut Sender, incoming: &DatabaseEntry, source: Source<'_>) -> Result<()> {
     let mut loading = Loading::default();
-    let contents = incoming.facts.late_contents.clone();
-    read_archive_with(contents, dump, &mut |event| loading.take(sender, event))?;
+    let mut archive = ArchiveReader::with_contents(incoming.facts.late_contents.clone());
+    source.read(&mut Reader { archive: &mut archive, loading: &mut loading, sender })?;
+    archive.finish(&mut |event| loading.take(sender, event))?;
+    if incoming.facts.late_contents.is_none() && archive.late_contents().is_some() {
+        return Err(late_contents());
+    }
     loading.finish(sender)
+}
+
+struct Reader<'r> {
+    archive: &'r mut ArchiveReader,
+    loading: &'r mut Loading,
+    sender: &'r mut Sender,
+}
+
+impl Reading for Reader<'_> {
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        let Self { archive, loading, sender } = self;
+        archive.feed(bytes, &mut |event| loading.take(sender, event))
+    }
+
+    fn leaves(&mut self, block: &RowsBlock) -> Result<bool> {
+        let Some(form) = self.archive.block() else { return Ok(false) };
+        if !self.sender.leave_rows(block, Some(&form))? {
+            return Ok(false);
+        }
+        self.archive.skip_block(&block.range)?;
+        Ok(true)
+    }
 }
 
 /// Where the load stands.
@@ -76,6 +101,7 @@ impl Loading {
             }
             Event::ObjectBytes(bytes) => self.object.take(sender, bytes),
             Event::ObjectEnd => self.object.write(sender),
+            Event::Place(_) => Ok(()),
             Event::End(rows) => self.end(sender, rows),
         }
     }

@@ -5,9 +5,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::place::Place;
-use super::session::Settings;
+use super::queue::next;
 use super::turn::Hold;
-use crate::reason::Reason;
+use super::work::{Choice, Copy, Order, Task, Work, check_rows};
 use crate::runner::cancel::Cancel;
 use crate::runner::engine::postgres::wire::Notices;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -18,56 +18,8 @@ const ORDERS_LIMIT: usize = 3;
 const TASKS_LIMIT_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of rows that wait at all lanes together, at most, once every lane has something.
 const WAITING_ROWS_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes that a waiting statement takes beside its text.
-pub(super) const WAITING_BYTES: usize = 400;
 /// How often a wait looks whether the run was asked to stop.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// A `COPY` that a lane begins.
-#[derive(Clone)]
-pub(super) struct Copy {
-    pub(super) text: std::sync::Arc<[u8]>,
-    /// The table that its rows are counted for.
-    pub(super) table: String,
-    pub(super) place: Place,
-    pub(super) settings: Settings,
-    /// Several lanes may take its rows.
-    pub(super) spreads: bool,
-}
-
-/// Something that one lane does, in order with its others.
-pub(super) enum Order {
-    Begin(Copy),
-    Piece(Vec<u8>),
-    /// Ends the `COPY`, which is one of this number.
-    End(u64),
-}
-
-/// A statement that any lane may run.
-pub(super) struct Task {
-    pub(super) text: Vec<u8>,
-    pub(super) place: Place,
-    pub(super) settings: Settings,
-    pub(super) what: String,
-    /// The tables that it holds.
-    pub(super) holds: Vec<(String, Hold)>,
-}
-
-/// What a lane does next.
-pub(super) enum Work {
-    Order(Order),
-    /// A statement, and how many lanes have nothing to do beside it.
-    Task(Task, usize),
-}
-
-/// Who takes the next piece of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// This lane.
-    Lane(usize),
-    /// One that has to be opened.
-    Another,
-}
 
 /// One lane, as the others see it.
 #[derive(Default)]
@@ -111,6 +63,10 @@ pub(super) struct State {
     pub(super) limit: usize,
     tasks: VecDeque<Task>,
     task_bytes: usize,
+    /// Tasks that bring rows and are not done.
+    rows_tasks: usize,
+    /// Somebody waits for a lane to give it rows.
+    is_wanted: bool,
     /// Bytes of the rows that wait.
     rows_bytes: usize,
     /// What is held, by tasks that run and by `COPY`s that are not ended.
@@ -207,7 +163,7 @@ impl State {
 
     /// Whether rows are on their way.
     pub(super) fn has_copies(&self) -> bool {
-        self.desks.iter().any(|desk| desk.copies > 0)
+        self.rows_tasks > 0 || self.desks.iter().any(|desk| desk.copies > 0)
     }
 
     /// Whether one more task may wait.
@@ -227,7 +183,8 @@ impl State {
     }
 
     pub(super) fn add_task(&mut self, task: Task) {
-        self.task_bytes += task.text.len() + WAITING_BYTES;
+        self.task_bytes += task.bytes();
+        self.rows_tasks += usize::from(task.is_rows());
         self.tasks.push_back(task);
     }
 
@@ -247,14 +204,11 @@ impl State {
             }
             return Some(Work::Order(order));
         }
-        if desk.copies > 0 {
+        if desk.copies > 0 || self.is_wanted {
             return None;
         }
-        let held = &self.held;
-        let free = |task: &Task| task.holds.iter().all(|(table, hold)| may_hold(held, table, *hold));
-        let at = self.tasks.iter().position(free)?;
-        let task = self.tasks.remove(at)?;
-        self.task_bytes = self.task_bytes.saturating_sub(task.text.len() + WAITING_BYTES);
+        let task = self.tasks.remove(next(&self.tasks, &self.held)?)?;
+        self.task_bytes = self.task_bytes.saturating_sub(task.bytes());
         self.held.extend(task.holds.iter().cloned());
         (desk.working, desk.on_task) = (true, true);
         Some(Work::Task(task, self.free_lanes()))
@@ -267,7 +221,12 @@ impl State {
     }
 
     /// A task has run.
-    pub(super) fn let_go(&mut self, holds: &[(String, Hold)]) {
+    pub(super) fn done(&mut self, task: &Task) {
+        self.rows_tasks = self.rows_tasks.saturating_sub(usize::from(task.is_rows()));
+        self.let_go(&task.holds);
+    }
+
+    fn let_go(&mut self, holds: &[(String, Hold)]) {
         for hold in holds {
             if let Some(at) = self.held.iter().position(|held| held == hold) {
                 self.held.swap_remove(at);
@@ -277,7 +236,14 @@ impl State {
 
     /// A lane for the next piece of a `COPY` that the lanes `members` have begun; one more only if it may
     /// `spread`, and one that is not open yet if there may be `more`. `None`: all have enough to do.
-    pub(super) fn choose(&self, members: &[usize], spread: bool, more: bool) -> Option<Choice> {
+    pub(super) fn choose(&mut self, members: &[usize], spread: bool, more: bool) -> Option<Choice> {
+        let chosen = self.find(members, spread, more);
+        // The next lane that has done a task takes these rows before another task.
+        self.is_wanted = chosen.is_none() && members.is_empty();
+        chosen
+    }
+
+    fn find(&self, members: &[usize], spread: bool, more: bool) -> Option<Choice> {
         let mut by_load: Vec<usize> = (0..self.desks.len()).collect();
         by_load.sort_by_key(|lane| self.desks.get(*lane).map_or(0, |desk| desk.orders.len()));
         let find = |wanted: &dyn Fn(usize, &Desk) -> bool| {
@@ -359,17 +325,4 @@ impl State {
             self.spare.push(buffer);
         }
     }
-}
-
-fn may_hold(taken: &[(String, Hold)], table: &str, hold: Hold) -> bool {
-    taken.iter().all(|(other, by)| other != table || hold.goes_with(*by))
-}
-
-/// The server must have taken in as many rows as the dump has.
-pub(super) fn check_rows(place: &Place, table: &str, expected: u64, taken: u64) -> Result<()> {
-    if taken == expected {
-        return Ok(());
-    }
-    let message = format!("{place}: the dump has {expected} rows of {table}, and the server took in {taken}");
-    Err(Fault::new(Stage::Restore, Reason::RestoreFailed, message))
 }

@@ -21,6 +21,9 @@ pub(super) struct Gate {
     schema: Option<Vec<u8>>,
     /// Tables of other servers, into which nothing is written.
     foreign: BTreeSet<String>,
+    /// Tables of the dump that have neither parts nor are one, and those of them that nobody has written to.
+    plain: BTreeSet<String>,
+    fresh: BTreeSet<String>,
     /// Functions of the dump, without their schemas.
     routines: HashSet<Vec<u8>>,
     /// Tables whose checks or generated columns call one, which may look at other tables.
@@ -39,6 +42,8 @@ impl Gate {
             options,
             schema: None,
             foreign: BTreeSet::new(),
+            plain: BTreeSet::new(),
+            fresh: BTreeSet::new(),
             routines: HashSet::new(),
             asking: BTreeSet::new(),
             all_ask: false,
@@ -80,6 +85,14 @@ impl Gate {
                      with such a part make the dump without --load-via-partition-root"
                 );
                 return Err(unsafe_content(place, &what));
+            }
+            Step::Table(table) if !table.partitioned => {
+                let name = self.table_name(&table.name);
+                self.fresh.insert(name.clone());
+                self.plain.insert(name);
+            }
+            Step::Insert { table } => {
+                self.take_fresh(table);
             }
             Step::Setting { name: "search_path", values } => self.look_in(values.first().cloned()),
             Step::Setting { name: "standard_conforming_strings", values } => {
@@ -126,6 +139,20 @@ impl Gate {
     /// Whether rows of a table may be checked against those of others: all before them must be in.
     pub(super) fn asks_others(&self, table: &str) -> bool {
         self.all_ask || self.asking.contains(table)
+    }
+
+    /// Whether the dump has made this table and it has no parts: what is done to it needs nothing but itself.
+    pub(super) fn is_plain(&self, table: &Name) -> bool {
+        self.plain.contains(&self.table_name(table))
+    }
+
+    /// Notes that rows are written to a table; whether it is one of the dump's that had none before.
+    pub(super) fn take_fresh(&mut self, table: &Name) -> bool {
+        if !self.is_plain(table) {
+            // Its rows may go to any part of it.
+            self.fresh.clear();
+        }
+        self.fresh.remove(&self.table_name(table))
     }
 
     fn is_foreign(&self, table: &Name) -> bool {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::board::{Board, Copy, Order, Task, Work};
+use super::board::Board;
 use super::indexing::Indexing;
 use super::place::{failed, shown};
+use super::rows::Hands;
 use super::session::Settings;
 use super::spread::PIECE_BYTES;
+use super::work::{Copy, Job, Order, Statement, Task, Work};
 use crate::reason::Reason;
 use crate::runner::engine::postgres::server::Session;
 use crate::runner::engine::postgres::wire::WireError;
@@ -26,13 +28,19 @@ pub(super) struct Lane {
     /// Processes beside its own that the session may use now, once that was set.
     workers: Option<usize>,
     copying: Option<Copy>,
+    hands: Hands,
     board: Arc<Board>,
 }
 
 impl Lane {
-    pub(super) fn new(number: usize, session: Session, indexing: Indexing, board: Arc<Board>) -> Self {
+    pub(super) fn new(
+        number: usize,
+        session: Session,
+        (indexing, hands): (Indexing, Hands),
+        board: Arc<Board>,
+    ) -> Self {
         let settings = Settings::default();
-        Self { number, session, settings, indexing, workers: None, copying: None, board }
+        Self { number, session, settings, indexing, workers: None, copying: None, hands, board }
     }
 
     /// Works until nothing is left, or something has failed.
@@ -41,7 +49,7 @@ impl Lane {
         while let Some(work) = self.board.next(self.number) {
             let done = match work {
                 Work::Order(order) => self.obey(order),
-                Work::Task(task, free) => self.run(&task, free),
+                Work::Task(task, free) => self.act(&task, free),
             };
             if let Err(fault) = done {
                 self.board.fail(fault);
@@ -81,17 +89,26 @@ impl Lane {
     /// The fault of rows that were refused.
     fn of_rows<T>(&self, result: std::result::Result<T, WireError>) -> Result<T> {
         result.map_err(|error| match &self.copying {
-            Some(copy) if copy.spreads => {
-                // Each connection counts the lines that went over it.
-                let what = format!("rows of {} (line as of one of several connections)", copy.table);
-                failed(error, &copy.place, &what)
-            }
-            Some(copy) => failed(error, &copy.place, &format!("rows of {}", copy.table)),
+            Some(copy) => failed(error, &copy.place, &copy.of_rows()),
             None => Fault::new(Stage::Restore, Reason::InternalError, "rows came without a COPY"),
         })
     }
 
-    fn run(&mut self, task: &Task, free: usize) -> Result<()> {
+    fn act(&mut self, task: &Task, free: usize) -> Result<()> {
+        match &task.job {
+            Job::Statement(statement) => self.run(statement, free)?,
+            Job::Rows(rows) => {
+                let copy = &rows.copy;
+                copy.settings.adopt(&mut self.session, &mut self.settings, &copy.place)?;
+                let taken = rows.bring(&mut self.session.connection, &self.hands)?;
+                self.board.lock().add_rows([(copy.table.clone(), taken)]);
+            }
+        }
+        self.board.change(|state| state.done(task));
+        Ok(())
+    }
+
+    fn run(&mut self, task: &Statement, free: usize) -> Result<()> {
         task.settings.adopt(&mut self.session, &mut self.settings, &task.place)?;
         if let Some((workers, sql)) = self.indexing.workers(free).filter(|it| Some(it.0) != self.workers) {
             self.session.run("set the processes for indexes", &sql, Reason::RestoreFailed)?;
@@ -106,7 +123,6 @@ impl Lane {
                 Err(error) => return Err(failed(error, &task.place, &task.what)),
             }
         }
-        self.board.change(|state| state.let_go(&task.holds));
         Ok(())
     }
 }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::board::{Board, Choice, Copy, Desk, Order, State, Task};
+use super::board::{Board, Desk, State};
 use super::indexing::Indexing;
 use super::lane::Lane;
+use super::rows::Hands;
 use super::session::{Door, is_turned_away};
+use super::work::{Choice, Copy, Order, Task};
 use crate::reason::Reason;
+use crate::runner::engine::DumpParts;
 use crate::runner::engine::postgres::wire::{Canceller, Notices};
 use crate::runner::fault::{Fault, Result, Stage};
 
@@ -23,6 +26,7 @@ pub(super) struct Lanes {
     door: Door,
     limit: usize,
     indexing: Indexing,
+    hands: Hands,
     board: Arc<Board>,
     open: Vec<(JoinHandle<()>, Canceller)>,
     copies: u64,
@@ -30,11 +34,17 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// At most `limit` lanes, none of which is open yet.
-    pub(super) fn new(door: Door, limit: usize, indexing: Indexing) -> Self {
+    pub(super) fn new(
+        door: Door,
+        limit: usize,
+        indexing: Indexing,
+        parts: Option<Arc<dyn DumpParts>>,
+    ) -> Self {
         let limit = limit.max(1);
+        let hands = Hands { parts, context: door.context.clone() };
         let board = Arc::<Board>::default();
         board.change(|state| state.limit = limit);
-        Self { door, limit, indexing, board, open: Vec::new(), copies: 0 }
+        Self { door, limit, indexing, hands, board, open: Vec::new(), copies: 0 }
     }
 
     fn open_one(&mut self) -> Result<()> {
@@ -54,7 +64,8 @@ impl Lanes {
             state.desks.push(Desk::default());
             state.desks.len() - 1
         });
-        let lane = Lane::new(number, session, self.indexing.clone(), Arc::clone(&self.board));
+        let ways = (self.indexing.clone(), self.hands.clone());
+        let lane = Lane::new(number, session, ways, Arc::clone(&self.board));
         let spawned = thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.work());
         let thread = spawned.map_err(|error| {
             Fault::new(Stage::Restore, Reason::InternalError, "failed to start a thread").caused_by(error)
@@ -115,7 +126,12 @@ impl Lanes {
         self.board.lock().add_rows(rows);
     }
 
-    /// Lets any lane run a statement.
+    /// Lanes, at most.
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Lets any lane do something.
     pub(super) fn run(&mut self, task: Task) -> Result<()> {
         self.wait(|state| state.has_room().then_some(()))?;
         let wanted = self.board.change(|state| {

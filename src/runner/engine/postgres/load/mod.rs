@@ -6,9 +6,12 @@
 //! archive ┘     │            └─► lanes: rows, indexes, foreign keys, several sessions
 //!             gate: judges each statement
 //! ```
+//!
+//! Of a dump that is stored as it is, lanes read large tables themselves: the sender goes around their rows.
 
 mod analyze;
 mod archive;
+mod around;
 mod board;
 mod finish;
 mod gate;
@@ -16,26 +19,32 @@ mod indexing;
 mod lane;
 mod lanes;
 mod place;
+mod queue;
 mod roles;
+mod rows;
 mod schemas;
 mod script;
 mod sender;
 mod series;
 mod session;
+mod sizes;
 mod spread;
 mod turn;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::sync::Arc;
 
 pub(super) use self::session::is_turned_away;
 
+use self::around::Source;
 use self::sender::Sender;
 use self::session::Door;
-use crate::runner::engine::Context;
+use self::sizes::Sizes;
 use crate::runner::engine::postgres::census::Census;
 use crate::runner::engine::postgres::server::PostgresTarget;
-use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::engine::{Context, Dump, DumpParts};
+use crate::runner::fault::Result;
 use crate::runner::inventory::{DatabaseEntry, DumpFormat, Outside};
 
 /// How a dump is loaded.
@@ -46,6 +55,17 @@ struct LoadOptions<'a> {
     in_order: BTreeSet<String>,
     /// What the dump names beside its database.
     outside: &'a Outside,
+    /// How lanes read rows themselves.
+    rows: RowsApart,
+}
+
+/// How lanes read large blocks of rows themselves.
+#[derive(Clone)]
+struct RowsApart {
+    /// `None`: the dump can only be read from its beginning, so rows are given to them.
+    parts: Option<Arc<dyn DumpParts>>,
+    /// The tables by size.
+    sizes: Arc<Sizes>,
 }
 
 /// What a load has to tell.
@@ -93,10 +113,10 @@ impl Part<'_> {
         self.incoming.facts.databases.first().map(|database| database.name.as_str())
     }
 
-    fn open(&self, major: u32, context: &Context) -> Result<Sender> {
+    fn open(&self, major: u32, rows: &RowsApart, context: &Context) -> Result<Sender> {
         let in_order = self.incoming.facts.in_order.iter().cloned().collect();
         let outside = &self.incoming.facts.outside;
-        let options = LoadOptions { lanes: self.settings.lanes, in_order, outside };
+        let options = LoadOptions { lanes: self.settings.lanes, in_order, outside, rows: rows.clone() };
         let (settings, database) = (self.settings.clone(), self.database.clone());
         Sender::open(Door { major, settings, database, context: context.clone() }, &options)
     }
@@ -106,31 +126,25 @@ impl Part<'_> {
 pub(super) fn load(
     major: u32,
     parts: &[Part<'_>],
-    dump: &mut dyn Read,
+    dump: &mut dyn Dump,
     context: &Context,
 ) -> Result<Vec<Loaded>> {
-    let mut dump = Told { inner: dump, context };
+    let Some(first) = parts.first() else { return Ok(Vec::new()) };
+    let blocks = Arc::clone(&first.incoming.facts.blocks);
+    let lanes = first.settings.lanes.max(1);
+    // One more reads what lies between the blocks.
+    let apart = if blocks.is_empty() { None } else { dump.parts(lanes + 1) };
+    let sizes = Sizes::of(&blocks);
+    let bytes = first.incoming.bytes;
+    let source = Source { dump, parts: apart.as_deref(), blocks: &blocks, bytes, context };
+    let rows = RowsApart { parts: apart.clone(), sizes: Arc::new(sizes) };
+    let open = |part: &Part<'_>| part.open(major, &rows, context);
     match parts {
         [part] if part.incoming.format == DumpFormat::PostgresArchive => {
-            let mut sender = part.open(major, context)?;
-            archive::load(&mut sender, part.incoming, &mut dump)?;
+            let mut sender = open(part)?;
+            archive::load(&mut sender, part.incoming, source)?;
             Ok(vec![sender.finish()?])
         }
-        parts => script::load(parts, &|part: &Part<'_>| part.open(major, context), &mut dump),
-    }
-}
-
-/// Tells the progress of a load, and looks whether the run was asked to stop.
-struct Told<'a> {
-    inner: &'a mut dyn Read,
-    context: &'a Context,
-}
-
-impl Read for Told<'_> {
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        self.context.cancel.check(Stage::Restore).map_err(Fault::into_io)?;
-        let count = self.inner.read(target)?;
-        self.context.progress.advance(count as u64);
-        Ok(count)
+        parts => script::load(parts, &open, source),
     }
 }

@@ -1,21 +1,22 @@
 //! Loads a plain SQL script, which may hold several databases.
 
-use std::io::Read;
-
+use super::around::{Reading, Source};
 use super::place::Place;
 use super::sender::Sender;
 use super::{Loaded, Part};
 use crate::reason::Reason;
 use crate::runner::engine::postgres::copy::Rows;
-use crate::runner::engine::postgres::script::{Keep, Script, Statement, read_script};
+use crate::runner::engine::postgres::script::{CopyPlace, Keep, Script, Statement};
+use crate::runner::engine::postgres::split::Splitter;
 use crate::runner::fault::{Fault, Result, Stage};
+use crate::runner::inventory::RowsBlock;
 
 /// Opens the sessions for a part.
 type Open<'a> = &'a dyn Fn(&Part<'_>) -> Result<Sender>;
 
 /// Sends the script's statements in their order. Of a script that changes between databases only what
 /// stands behind a change to one of `parts` is sent, and to that one.
-pub(super) fn load(parts: &[Part<'_>], open: Open<'_>, dump: &mut dyn Read) -> Result<Vec<Loaded>> {
+pub(super) fn load(parts: &[Part<'_>], open: Open<'_>, source: Source<'_>) -> Result<Vec<Loaded>> {
     let loaded = parts.iter().map(|_| Loaded::default()).collect();
     let mut loading = Loading { parts, open, loaded, present: None };
     if let [part] = parts
@@ -23,9 +24,35 @@ pub(super) fn load(parts: &[Part<'_>], open: Open<'_>, dump: &mut dyn Read) -> R
     {
         loading.present = Some((0, open(part)?));
     }
-    read_script(dump, Keep::Whole, &mut loading)?;
+    let mut splitter = Splitter::new(Keep::Whole);
+    source.read(&mut Reader { splitter: &mut splitter, loading: &mut loading })?;
+    splitter.finish(&mut loading)?;
     loading.leave()?;
     Ok(loading.loaded)
+}
+
+struct Reader<'r, 'a> {
+    splitter: &'r mut Splitter,
+    loading: &'r mut Loading<'a>,
+}
+
+impl Reading for Reader<'_, '_> {
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        self.splitter.feed(bytes, self.loading)
+    }
+
+    fn leaves(&mut self, block: &RowsBlock) -> Result<bool> {
+        // Rows of a database that is not wanted are read by nobody.
+        let is_left = match self.loading.sender() {
+            Some(sender) => sender.leave_rows(block, None)?,
+            None => true,
+        };
+        if is_left {
+            let (range, end, lines) = (block.range.clone(), block.end, block.lines);
+            self.splitter.skip_copy(&CopyPlace { range, end, lines })?;
+        }
+        Ok(is_left)
+    }
 }
 
 struct Loading<'a> {

@@ -1,22 +1,25 @@
 //! Sends a dump: every statement is judged, then sent in its turn or left out.
 
-use std::collections::BTreeSet;
+mod copying;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use self::copying::Copying;
 use super::analyze::analyze;
-use super::board::{Copy, Task, WAITING_BYTES, check_rows};
 use super::finish::{end_settings, finish};
 use super::gate::Gate;
 use super::indexing::Indexing;
 use super::lanes::Lanes;
-use super::place::{Place, describe, failed, kind, shown, unsafe_content};
+use super::place::{Place, describe, failed, kind, shown};
 use super::roles::{ABSENT, Fate, Roles, send_kept};
 use super::schemas;
 use super::series::Series;
 use super::session::{Door, Settings};
-use super::spread::Spread;
+use super::sizes::Sizes;
 use super::turn::{Class, Scope, Turn, holds, turn};
+use super::work::{Job, Statement, Task, WAITING_BYTES};
 use super::{LoadOptions, Loaded};
-use crate::runner::engine::postgres::copy::Rows;
 use crate::runner::engine::postgres::names::quote_ident;
 use crate::runner::engine::postgres::parts::Parts;
 use crate::runner::engine::postgres::roles::absent;
@@ -31,18 +34,6 @@ pub(super) const NO_RIGHT: &str = "42501";
 const SCHEMA_THERE: &str = "42P06";
 /// Bytes of statements that wait for their turn, at most.
 const LATER_LIMIT_BYTES: usize = 4 * 1024 * 1024;
-
-/// A `COPY` that is under way.
-enum Copying {
-    /// Its rows are left out.
-    LeftOut,
-    /// In the dump's own transaction, so on its session.
-    InSeries {
-        table: String,
-        place: Place,
-    },
-    Spread(Spread),
-}
 
 /// Sends a dump.
 pub(super) struct Sender {
@@ -67,6 +58,10 @@ pub(super) struct Sender {
     owners: Vec<String>,
     /// Tables whose rows one lane takes in.
     in_order: BTreeSet<String>,
+    /// The large tables.
+    sizes: Arc<Sizes>,
+    /// Lanes may be about to empty a table and take its rows in frozen.
+    is_freezing: bool,
 }
 
 impl Sender {
@@ -87,7 +82,7 @@ impl Sender {
             series: Series::new(session, door.batch()),
             owners: owners(parts, load.outside),
             roles: Roles::new(parts.clone(), absent),
-            lanes: Lanes::new(door.clone(), load.lanes, indexing),
+            lanes: Lanes::new(door.clone(), load.lanes, indexing, load.rows.parts.clone()),
             door,
             gate: Gate::new(options),
             settings: Settings::default(),
@@ -98,6 +93,8 @@ impl Sender {
             in_transaction: false,
             strange: false,
             in_order: load.in_order.clone(),
+            sizes: Arc::clone(&load.rows.sizes),
+            is_freezing: false,
         })
     }
 
@@ -232,84 +229,29 @@ impl Sender {
     /// Lets a lane run a statement.
     fn task(&mut self, text: &[u8], step: &Step, place: &Place, turn: (Class, Scope)) -> Result<()> {
         let (class, scope) = turn;
-        if self.class.is_some_and(|other| other != class) {
-            self.meet()?;
-        }
-        if scope == Scope::All {
-            self.lanes.settle_rows()?;
+        if !self.is_of_plain_tables(step) {
+            if self.class.is_some_and(|other| other != class) {
+                self.meet()?;
+            }
+            if scope == Scope::All {
+                self.lanes.settle_rows()?;
+            }
+            self.class = Some(class);
         }
         self.settle_series()?;
-        self.class = Some(class);
         let named = holds(step).into_iter().map(|(table, hold)| (self.gate.table_name(table), hold));
-        let holds = named.collect();
-        let what = describe(step, text);
-        let settings = self.settings.clone();
-        self.lanes.run(Task { text: text.to_vec(), place: place.clone(), settings, what, holds })
+        let holds: Vec<_> = named.collect();
+        let weight = holds.iter().map(|(table, _)| self.sizes.of_table(table)).sum();
+        let (text, what) = (text.to_vec(), describe(step, text));
+        let statement = Statement { text, place: place.clone(), settings: self.settings.clone(), what };
+        self.lanes.run(Task { job: Job::Statement(statement), holds, weight })
     }
 
-    /// Begins to take in rows. `of` is the table that they are counted for, where the statement may name
-    /// the root of its partitions instead.
-    pub(super) fn begin_copy(&mut self, text: &[u8], place: &Place, of: Option<String>) -> Result<()> {
-        self.check_cancel()?;
-        self.copying = Some(match self.gate.judged(text, place)? {
-            None => Copying::LeftOut,
-            Some(Step::CopyFrom { table, freeze, .. }) => {
-                let named = self.gate.table_name(&table);
-                let spreads = !freeze && !self.in_order.contains(&named);
-                let careful = self.gate.asks_others(&named);
-                let table = of.unwrap_or(named);
-                let spreads = spreads && !careful && !self.in_order.contains(&table);
-                self.settle_series()?;
-                if careful {
-                    self.lanes.settle_rows()?;
-                }
-                if self.in_one_session() {
-                    self.meet()?;
-                    self.settle_series()?;
-                    let begun = self.series.session.connection.begin_copy(text);
-                    begun.map_err(|error| failed(error, place, &shown(text)))?;
-                    Copying::InSeries { table, place: place.clone() }
-                } else {
-                    let settings = self.settings.clone();
-                    let copy = Copy { text: text.into(), table, place: place.clone(), settings, spreads };
-                    Copying::Spread(Spread::new(copy))
-                }
-            }
-            Some(_) => return Err(unsafe_content(place, "rows follow what is no COPY")),
-        });
-        Ok(())
-    }
-
-    /// Whether a `COPY` is under way.
-    pub(super) const fn is_copying(&self) -> bool {
-        self.copying.is_some()
-    }
-
-    /// Takes in a piece of rows.
-    pub(super) fn rows(&mut self, rows: Rows<'_>) -> Result<()> {
-        match &mut self.copying {
-            Some(Copying::Spread(spread)) => spread.take(&mut self.lanes, rows),
-            Some(Copying::InSeries { table, place }) => {
-                let sent = self.series.session.connection.copy(rows.bytes);
-                sent.map_err(|error| failed(error, place, &format!("rows of {table}")))
-            }
-            Some(Copying::LeftOut) | None => Ok(()),
-        }
-    }
-
-    /// Ends the `COPY` after so many rows of the dump.
-    pub(super) fn end_copy(&mut self, rows: u64) -> Result<()> {
-        match self.copying.take() {
-            Some(Copying::Spread(spread)) => spread.end(&mut self.lanes, rows),
-            Some(Copying::InSeries { table, place }) => {
-                let ended = self.series.session.connection.end_copy();
-                let taken = ended.map_err(|error| failed(error, &place, &format!("rows of {table}")))?;
-                check_rows(&place, &table, rows, taken)?;
-                self.lanes.add_rows([(table, taken)]);
-                Ok(())
-            }
-            Some(Copying::LeftOut) | None => Ok(()),
-        }
+    /// Whether a foreign key is one of tables without parts: it needs their rows and their keys, for which it
+    /// waits by its holds, and nothing else.
+    fn is_of_plain_tables(&self, step: &Step) -> bool {
+        let Step::ForeignKey { table, references, .. } = step else { return false };
+        self.gate.is_plain(table) && self.gate.is_plain(references)
     }
 
     /// Looks names up in one schema.

@@ -4,8 +4,8 @@
 //! part lies in the table in the dump's order, and rows that are neighbours in the dump stay so in
 //! all but a few places.
 
-use super::board::Copy;
 use super::lanes::Lanes;
+use super::work::Copy;
 use crate::runner::engine::postgres::copy::Rows;
 use crate::runner::fault::Result;
 
@@ -27,6 +27,16 @@ pub(super) struct Spread {
 impl Spread {
     pub(super) const fn new(copy: Copy) -> Self {
         Self { copy, members: Vec::new(), buffer: Vec::new(), bytes: 0, pinned: None }
+    }
+
+    /// What was begun, as long as it has taken no rows.
+    pub(super) fn untouched(&self) -> Option<&Copy> {
+        (self.bytes == 0 && self.buffer.is_empty()).then_some(&self.copy)
+    }
+
+    /// What was begun.
+    pub(super) fn into_copy(self) -> Copy {
+        self.copy
     }
 
     /// Takes in rows.

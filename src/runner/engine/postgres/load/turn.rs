@@ -25,7 +25,7 @@ pub(super) enum Turn {
 pub(super) enum Class {
     /// Indexes, and keys with their indexes.
     Index,
-    /// Foreign keys, which need the keys.
+    /// Foreign keys, which need the keys: those of their own tables, or where one of these has parts, all.
     ForeignKey,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Scope {
 }
 
 /// How a statement holds a table while it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Hold {
     /// Rows are written.
     Rows,
@@ -50,6 +50,8 @@ pub(super) enum Hold {
 }
 
 impl Hold {
+    pub(super) const ALL: [Self; 3] = [Self::Rows, Self::Share, Self::Alone];
+
     /// Whether two statements that hold the same table may run at once.
     pub(super) fn goes_with(self, other: Self) -> bool {
         self == other && self != Self::Alone

@@ -1,0 +1,146 @@
+//! Which of the waiting tasks goes next. Pure.
+//!
+//! A task may run when nothing that runs, and nothing that waits before it, holds its tables in a way that
+//! does not go together. Of those that may, the one goes first on which most work hangs: its own and that of
+//! what waits for it, so that the last thing to be done is a short one.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::turn::Hold;
+
+/// Tasks that are looked at, from the first one that waits.
+const WINDOW: usize = 128;
+
+/// What is to be known of a task.
+pub(super) trait Waiting {
+    /// The tables that it holds while it runs.
+    fn holds(&self) -> &[(String, Hold)];
+    /// How much work it is; 0 for little.
+    fn weight(&self) -> u64;
+}
+
+/// The place of the task that goes next beside what is `held`; `None`: none may run.
+pub(super) fn next<T: Waiting>(tasks: &VecDeque<T>, held: &[(String, Hold)]) -> Option<usize> {
+    let mut free = free(tasks, held);
+    if tasks.iter().take(WINDOW).all(|task| task.weight() == 0) {
+        return free.next();
+    }
+    let work = work(tasks);
+    let of = |at: &usize| work.get(*at).copied().unwrap_or_default();
+    // The first of those with the most.
+    free.max_by(|one, other| of(one).cmp(&of(other)).then(other.cmp(one)))
+}
+
+/// The places of the tasks that may run.
+fn free<'t, T: Waiting>(
+    tasks: &'t VecDeque<T>,
+    held: &'t [(String, Hold)],
+) -> impl Iterator<Item = usize> + 't {
+    let mut before: HashMap<&str, Vec<Hold>> = HashMap::new();
+    for (table, hold) in held {
+        note(&mut before, table, *hold);
+    }
+    tasks.iter().take(WINDOW).enumerate().filter_map(move |(at, task)| {
+        let together = |(table, hold): &(String, Hold)| {
+            before.get(table.as_str()).is_none_or(|others| others.iter().all(|other| hold.goes_with(*other)))
+        };
+        let is_free = task.holds().iter().all(together);
+        for (table, hold) in task.holds() {
+            note(&mut before, table, *hold);
+        }
+        is_free.then_some(at)
+    })
+}
+
+fn note<'t>(holds: &mut HashMap<&'t str, Vec<Hold>>, table: &'t str, hold: Hold) {
+    let known = holds.entry(table).or_default();
+    if !known.contains(&hold) {
+        known.push(hold);
+    }
+}
+
+/// The work that hangs on each task: its own, and the most that hangs on one that waits for it.
+fn work<T: Waiting>(tasks: &VecDeque<T>) -> Vec<u64> {
+    let mut behind: HashMap<(&str, Hold), u64> = HashMap::new();
+    let window = tasks.len().min(WINDOW);
+    let mut all = vec![0; window];
+    for (task, work) in tasks.iter().take(window).zip(&mut all).rev() {
+        let waiting = task.holds().iter().flat_map(|(table, hold)| {
+            let others = Hold::ALL.into_iter().filter(|other| !hold.goes_with(*other));
+            others.filter_map(|other| behind.get(&(table.as_str(), other)))
+        });
+        *work = task.weight().saturating_add(waiting.copied().max().unwrap_or_default());
+        for (table, hold) in task.holds() {
+            let most = behind.entry((table, *hold)).or_default();
+            *most = (*most).max(*work);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Task(u64, Vec<(String, Hold)>);
+
+    impl Waiting for Task {
+        fn holds(&self) -> &[(String, Hold)] {
+            &self.1
+        }
+
+        fn weight(&self) -> u64 {
+            self.0
+        }
+    }
+
+    fn held(text: &str) -> Vec<(String, Hold)> {
+        let one = |word: &str| {
+            let (hold, table) = word.split_at(1);
+            let hold = match hold {
+                "r" => Hold::Rows,
+                "s" => Hold::Share,
+                _ => Hold::Alone,
+            };
+            (table.to_owned(), hold)
+        };
+        text.split_whitespace().map(one).collect()
+    }
+
+    fn tasks(all: &[(u64, &str)]) -> VecDeque<Task> {
+        all.iter().map(|(weight, holds)| Task(*weight, held(holds))).collect()
+    }
+
+    #[test]
+    fn a_task_waits_for_what_holds_its_table_and_for_what_came_before_it() {
+        for (running, waiting, expected) in [
+            ("", vec![], None),
+            ("", vec![(0, "sa"), (0, "sa")], Some(0)),
+            ("sa", vec![(0, "sa")], Some(0)),
+            ("sa", vec![(0, "aa"), (0, "sa"), (0, "sb")], Some(2)),
+            ("ra", vec![(0, "ra")], Some(0)),
+            ("aa", vec![(0, "ra"), (0, "sa")], None),
+            // An index of a table whose rows wait does not overtake them.
+            ("rb", vec![(9, "ra"), (0, "sa"), (50, "aa")], Some(0)),
+            ("aa", vec![(1, "aa ab"), (9, "sb"), (0, "sc")], Some(2)),
+        ] {
+            assert_eq!(next(&tasks(&waiting), &held(running)), expected, "{running}: {waiting:?}");
+        }
+    }
+
+    #[test]
+    fn the_task_goes_first_on_which_most_work_hangs() {
+        for (waiting, expected) in [
+            (vec![(1, "ra"), (5, "rb"), (2, "rc")], 1),
+            // Those of `a` are the longer chain together.
+            (vec![(5, "rb"), (2, "ra"), (2, "aa"), (2, "sa")], 1),
+            // Indexes of one table do not wait for each other.
+            (vec![(5, "rb"), (2, "ra"), (2, "sa"), (2, "sa")], 0),
+            // A foreign key waits for both of its tables.
+            (vec![(5, "rb"), (3, "ra"), (1, "rc"), (4, "aa ac")], 1),
+            (vec![(3, "ra"), (3, "rb")], 0),
+        ] {
+            assert_eq!(next(&tasks(&waiting), &[]), Some(expected), "{waiting:?}");
+        }
+    }
+}
