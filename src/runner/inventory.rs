@@ -75,6 +75,8 @@ pub struct TableDigest {
 /// Where the rows of one large block of data lie in a decoded dump, so that another reader can have them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowsBlock {
+    /// The database that the dump has changed to; empty where it has not.
+    pub database: String,
     /// The table's name as in [`TableRows`], without that of a database.
     pub table: String,
     /// Bytes of the dump, from its beginning: the rows as the format stores them.
@@ -88,6 +90,13 @@ pub struct RowsBlock {
     /// Where the range may be cut: each byte with the rows before it, counted from the block's beginning.
     /// Empty where it can only be read as a whole.
     pub cuts: Vec<(u64, u64)>,
+}
+
+impl RowsBlock {
+    /// Bytes of the rows.
+    pub const fn bytes(&self) -> u64 {
+        self.range.end.saturating_sub(self.range.start)
+    }
 }
 
 /// The tables of one of the databases that a dump changes to.

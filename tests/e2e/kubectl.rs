@@ -28,13 +28,13 @@ rules:
 ";
 
 /// The plugin as a user of the namespace runs it.
-struct Plugin<'a> {
+pub(crate) struct Plugin<'a> {
     namespace: &'a Namespace,
     kubeconfig: PathBuf,
 }
 
 impl<'a> Plugin<'a> {
-    fn new(namespace: &'a Namespace) -> Self {
+    pub(crate) fn new(namespace: &'a Namespace) -> Self {
         let binding = format!(
             "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: user}}\n\
              roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: user}}\n\
@@ -57,7 +57,7 @@ impl<'a> Plugin<'a> {
         command
     }
 
-    fn run(&self, line: &str) -> Ended {
+    pub(crate) fn run(&self, line: &str) -> Ended {
         Ended::of(self.command(line).output().unwrap())
     }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::harness::scene::{Scene, condition, message};
 use crate::harness::{Namespace, Operator, cluster};
+use crate::kubectl::Plugin;
 use crate::parts::postgres::{CREATOR, PASSWORD, Postgres, own_postgres};
 use crate::support::fixtures;
 
@@ -143,6 +144,19 @@ fn all_databases_of_a_backup_are_asked_about_together_and_replaced_together() {
         let written = "select to_regclass('written_since') is not null";
         assert_eq!([server.sql(&row.to, written), server.sql(&previous, written)], ["f", "t"]);
     }
+
+    // One of them is put back, and what no run needs any more is cleared away.
+    let plugin = Plugin::new(&namespace);
+    plugin.run("revert second").expect(2, &["say which of them with --database", HARBOUR[0], HARBOUR[2]]);
+    let one = HARBOUR[1];
+    plugin.run(&format!("revert second --database {one} --yes {one}")).expect(0, &["Restored", one]);
+    let written = "select to_regclass('written_since') is not null";
+    assert_eq!(HARBOUR.map(|name| server.sql(name, written)), ["f", "t", "f"]);
+    let dead = "harbour_crew.reinstate-shadow-00000000";
+    server.sql("postgres", &format!("create database \"{dead}\" owner {CREATOR}"));
+    plugin.run("discard second").expect(0, &["removed", dead]);
+    let left = "select count(*) from pg_database where datname ~ 'reinstate-shadow'";
+    assert_eq!(server.sql("postgres", left), "0");
 }
 
 /// A file system of so many MiB, which goes when this is dropped.

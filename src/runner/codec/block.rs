@@ -7,7 +7,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{DParameter, Decoder, Operation};
 
 use super::lz4::Lz4Decoder;
-use super::zstd::WINDOW_LOG_MAX;
+use super::zstd::{WINDOW_LOG_MAX, window_bytes};
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
 
@@ -67,6 +67,8 @@ pub struct BlockDecoder {
     output: Vec<u8>,
     bytes_in: u64,
     bytes_out: u64,
+    /// Bytes of the window that the first frame states, where that can be large.
+    window: u64,
     /// The compressed stream has ended.
     ended: bool,
 }
@@ -87,6 +89,11 @@ struct Progress {
 impl BlockDecoder {
     /// Begins a block.
     pub fn new(codec: BlockCodec) -> Result<Self> {
+        Self::with_window(codec, WINDOW_LOG_MAX)
+    }
+
+    /// Begins a block whose window is at most 2 to this power; only those of zstd can be large.
+    pub fn with_window(codec: BlockCodec, log: u32) -> Result<Self> {
         let inner = match codec {
             BlockCodec::None => Inner::None,
             BlockCodec::Zlib => Inner::Zlib(Decompress::new(true)),
@@ -94,7 +101,7 @@ impl BlockDecoder {
             BlockCodec::Lz4 => Inner::Lz4(Box::default()),
             BlockCodec::Zstd => {
                 let decoder = Decoder::new().and_then(|mut decoder| {
-                    decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))?;
+                    decoder.set_parameter(DParameter::WindowLogMax(log))?;
                     Ok(decoder)
                 });
                 let failed = "failed to prepare the zstd decoder";
@@ -103,13 +110,21 @@ impl BlockDecoder {
                 })?)
             }
         };
-        Ok(Self { codec, inner, output: Vec::new(), bytes_in: 0, bytes_out: 0, ended: false })
+        Ok(Self { codec, inner, output: Vec::new(), bytes_in: 0, bytes_out: 0, window: 0, ended: false })
+    }
+
+    /// Bytes of the window that the block states, once some of it was fed.
+    pub const fn window_bytes(&self) -> u64 {
+        self.window
     }
 
     /// Decodes the next stored bytes; hands what they decode to on to `give`.
     pub fn feed(&mut self, stored: &[u8], give: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         if matches!(self.inner, Inner::None) {
             return if stored.is_empty() { Ok(()) } else { give(stored) };
+        }
+        if self.bytes_in == 0 && self.codec == BlockCodec::Zstd {
+            self.window = window_bytes(stored).unwrap_or(u64::MAX);
         }
         self.bytes_in += stored.len() as u64;
         let mut rest = stored;
@@ -172,7 +187,7 @@ impl BlockDecoder {
             Inner::Zstd(decoder) => {
                 let status = decoder.run_on_buffers(input, &mut self.output).map_err(|error| {
                     if error.to_string().contains("too much memory") {
-                        let what = "the zstd window of a block is larger than 128 MiB";
+                        let what = "the zstd window of a block is larger than is allowed, 128 MiB at most";
                         return Fault::new(Stage::Decompress, Reason::LimitExceeded, what);
                     }
                     damaged(error.into())

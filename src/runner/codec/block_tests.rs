@@ -139,3 +139,21 @@ fn a_zstd_window_over_128_mib_is_refused() {
     let stored = encoder.finish().unwrap();
     assert_eq!(decoded(BlockCodec::Zstd, &stored, 1 << 20), Err(Reason::LimitExceeded));
 }
+
+#[test]
+fn the_window_of_a_zstd_block_is_told_and_can_be_limited() {
+    for (log, fits) in [(20, true), (23, true), (24, false)] {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.window_log(log).unwrap();
+        encoder.write_all(&vec![7; 40 << 20]).unwrap();
+        let stored = encoder.finish().unwrap();
+        let mut decoder = BlockDecoder::new(BlockCodec::Zstd).unwrap();
+        decoder.feed(&stored, &mut |_| Ok(())).unwrap();
+        assert_eq!(decoder.window_bytes(), 1 << log);
+        let mut limited = BlockDecoder::with_window(BlockCodec::Zstd, 23).unwrap();
+        assert_eq!(limited.feed(&stored, &mut |_| Ok(())).is_ok(), fits, "{log}");
+    }
+    let mut plain = BlockDecoder::new(BlockCodec::None).unwrap();
+    plain.feed(b"x", &mut |_| Ok(())).unwrap();
+    assert_eq!(plain.window_bytes(), 0);
+}

@@ -183,6 +183,9 @@ impl Dump for File {}
 
 /// Reads parts of a dump.
 pub trait DumpParts: Send + Sync {
+    /// Bytes in a row from which on it is worth it to read them apart.
+    fn worth_bytes(&self) -> u64;
+
     /// The bytes of `range`, counted from the beginning of the dump: those that pass 1 has seen there, or a
     /// fault.
     fn open(&self, range: Range<u64>) -> Result<Box<dyn Read + Send>>;

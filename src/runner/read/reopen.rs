@@ -30,6 +30,16 @@ impl Examined {
     /// after its size and SHA-256 were seen to be those of pass 1; where nothing is decoded, every piece
     /// of it was held to pass 1 before.
     pub fn open_database(&self, index: usize, context: &Context) -> Result<Box<dyn Dump + Send>> {
+        self.open_database_for(index, usize::MAX, context)
+    }
+
+    /// The same, for so many who read parts of it at the same time, at most.
+    pub fn open_database_for(
+        &self,
+        index: usize,
+        readers: usize,
+        context: &Context,
+    ) -> Result<Box<dyn Dump + Send>> {
         let unknown = || {
             Fault::new(Stage::Download, Reason::InternalError, "there is no such database in the inventory")
         };
@@ -37,7 +47,7 @@ impl Examined {
         let dump: Box<dyn Read + Send> = match &self.layout {
             Layout::Whole { region, unseal, places, .. } if unseal.is_identity(self.codec) => {
                 let (start, size) = *places.get(index).ok_or_else(unknown)?;
-                return Ok(Box::new(Stored::new(self.stored(region, start..start + size, context))));
+                return Ok(Box::new(Stored::new(self.stored(region, start..start + size, context), readers)));
             }
             Layout::Whole { region, unseal, places, limits } => {
                 let (start, size) = *places.get(index).ok_or_else(unknown)?;
@@ -55,7 +65,7 @@ impl Examined {
                 let start = part.offset.saturating_sub(region.start);
                 let stored = self.stored(region, start..start + part.size, context);
                 if !part.sealed && part.codec == Codec::None {
-                    return Ok(Box::new(Stored::new(stored)));
+                    return Ok(Box::new(Stored::new(stored, readers)));
                 }
                 let stored = threaded("read", stored.open_all()?);
                 Box::new(threaded("decode", open_part(stored, part, keys.as_ref(), *limits)?))
@@ -79,6 +89,7 @@ impl Examined {
             range: region.start + range.start..region.start + range.end,
             context: context.clone(),
             readers: 1,
+            worth_bytes: 0,
         }
     }
 }
@@ -86,13 +97,15 @@ impl Examined {
 /// A dump that is stored as it is.
 struct Stored {
     parts: StoredParts,
+    /// Readers of parts, at most.
+    limit: usize,
     /// Its reader, once somebody reads the whole.
     whole: Option<Box<dyn BufRead + Send>>,
 }
 
 impl Stored {
-    const fn new(parts: StoredParts) -> Self {
-        Self { parts, whole: None }
+    const fn new(parts: StoredParts, limit: usize) -> Self {
+        Self { parts, limit, whole: None }
     }
 }
 
@@ -108,10 +121,9 @@ impl Read for Stored {
 
 impl Dump for Stored {
     fn parts(&self, readers: usize) -> Option<Arc<dyn DumpParts>> {
-        if readers > self.parts.artifact.store.readers_limit() {
-            return None;
-        }
-        Some(Arc::new(StoredParts { readers, ..self.parts.clone() }))
+        let allowed = self.parts.artifact.store.readers()?;
+        let parts = || StoredParts { readers, worth_bytes: allowed.worth_bytes, ..self.parts.clone() };
+        (readers <= allowed.limit.min(self.limit)).then(|| Arc::new(parts()) as Arc<dyn DumpParts>)
     }
 }
 
@@ -126,8 +138,9 @@ struct StoredParts {
     /// Where the dump lies in the object.
     range: Range<u64>,
     context: Context,
-    /// How many read at the same time.
+    /// How many read at the same time, and what is worth one of them.
     readers: usize,
+    worth_bytes: u64,
 }
 
 impl StoredParts {
@@ -142,6 +155,10 @@ impl StoredParts {
 }
 
 impl DumpParts for StoredParts {
+    fn worth_bytes(&self) -> u64 {
+        self.worth_bytes
+    }
+
     fn open(&self, range: Range<u64>) -> Result<Box<dyn Read + Send>> {
         let start = self.range.start.saturating_add(range.start);
         let end = self.range.start.saturating_add(range.end);

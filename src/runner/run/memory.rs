@@ -11,6 +11,8 @@ use crate::runner::read::Examined;
 
 /// The pipeline without its windows: connections, buffers, the index of a large archive.
 const BASE_BYTES: u64 = 96 << 20;
+/// What a reader of a part takes: the piece that is checked, the window of a block, buffers.
+const READER_BYTES: u64 = 13 << 20;
 /// Copies of one statement that a load holds: the text, the bound value, SQLite's row.
 const STATEMENT_COPIES: u64 = 3;
 /// Limits of the control group, version 2 then 1, as a container sees its own.
@@ -18,10 +20,26 @@ const LIMIT_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/mem
 
 /// `LimitExceeded` where the load needs more memory than the container may use.
 pub(super) fn check(examined: &Examined, entry: &DatabaseEntry, plan: &RestorePlan) -> Result<()> {
-    let limit =
-        LIMIT_FILES.iter().find_map(|file| fs::read_to_string(file).ok()).and_then(|text| parse(&text));
-    let kept = kept_bytes(plan, &entry.facts.outside);
-    decide(needed(examined.window_bytes, entry.facts.largest_statement) + kept, limit)
+    decide(base(examined, entry, plan), limit())
+}
+
+/// How many may read parts of a dump at the same time: as many as the container has memory for.
+pub(super) fn readers(examined: &Examined, entry: &DatabaseEntry, plan: &RestorePlan) -> usize {
+    fitting(base(examined, entry, plan), limit())
+}
+
+fn fitting(needed: u64, limit: Option<u64>) -> usize {
+    let Some(limit) = limit else { return usize::MAX };
+    // The first one is in what is needed already.
+    1 + usize::try_from(limit.saturating_sub(needed) / READER_BYTES).unwrap_or(usize::MAX - 1)
+}
+
+fn base(examined: &Examined, entry: &DatabaseEntry, plan: &RestorePlan) -> u64 {
+    needed(examined.window_bytes, entry.facts.largest_statement) + kept_bytes(plan, &entry.facts.outside)
+}
+
+fn limit() -> Option<u64> {
+    LIMIT_FILES.iter().find_map(|file| fs::read_to_string(file).ok()).and_then(|text| parse(&text))
 }
 
 /// Memory for owners and rights, which wait for the end of the load.
@@ -61,6 +79,20 @@ fn decide(needed: u64, limit: Option<u64>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_read_at_once_as_there_is_memory_for() {
+        let mib = 1 << 20;
+        for (needed, limit, expected) in [
+            (96 * mib, None, usize::MAX),
+            (96 * mib, Some(512 * mib), 33),
+            (96 * mib, Some(122 * mib), 3),
+            (96 * mib, Some(96 * mib), 1),
+            (96 * mib, Some(mib), 1),
+        ] {
+            assert_eq!(fitting(needed, limit), expected, "{needed} {limit:?}");
+        }
+    }
 
     #[test]
     fn a_load_that_does_not_fit_is_refused_before_it_begins() {

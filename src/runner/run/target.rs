@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::choose::Chosen;
 use super::consent::{self, Consent};
 use super::told::{failure, of_hook, plan_token, unanswered};
-use super::{Question, Run, open};
+use super::{Question, Run, memory, open};
 use crate::plan::{Mode, Pinned};
 use crate::reason::Reason;
 use crate::report::{
@@ -188,7 +188,9 @@ impl Run<'_, '_> {
             dumps.entry(chosen.dump).or_default().push(chosen.incoming(index));
         }
         for (dump, incoming) in dumps {
-            let mut dump = examined.open_database(dump, &context)?;
+            let Some(first) = incoming.first() else { continue };
+            let readers = memory::readers(examined, first.entry, self.plan);
+            let mut dump = examined.open_database_for(dump, readers, &context)?;
             self.engine()?.load(&incoming, &mut *dump)?;
         }
         Ok(())

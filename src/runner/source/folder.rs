@@ -10,11 +10,13 @@ use std::path::{Component, Path, PathBuf};
 use jiff::Timestamp;
 use rustix::fs::OFlags;
 
-use super::{ListedObject, ObjectStat, Pin, Store};
+use super::{ListedObject, ObjectStat, Pin, Readers, Store};
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::fault::{Fault, Result, Stage};
 
+/// Readers of one file. What one checks at once begins and ends beside the bytes that are wanted.
+const READERS: Readers = Readers { limit: 17, worth_bytes: 4 << 20 };
 /// Deepest nesting of folders that a listing follows.
 const MAX_DEPTH: usize = 32;
 
@@ -112,8 +114,8 @@ impl Store for Folder {
         Ok(Box::new(cancel.guard(FileRange { file, left, pin: pin.clone(), name })))
     }
 
-    fn readers_limit(&self) -> usize {
-        usize::MAX
+    fn readers(&self) -> Option<Readers> {
+        Some(READERS)
     }
 
     fn list(&self, prefix: &str, limit: usize) -> Result<Vec<ListedObject>> {

@@ -85,6 +85,15 @@ pub struct ListedObject {
     pub modified: Option<Timestamp>,
 }
 
+/// How several may read one object at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readers {
+    /// How many, at most: what each takes beside its share of buffers is memory, too.
+    pub limit: usize,
+    /// Bytes in a row from which on another reader is worth what it costs to begin one.
+    pub worth_bytes: u64,
+}
+
 /// A storage destination. All calls block; S3 keeps its own runtime behind them.
 pub trait Store: Send + Sync {
     /// The destination for messages, such as `s3://backups/dbackup/` or a folder; no credentials.
@@ -98,10 +107,9 @@ pub trait Store: Send + Sync {
     fn open(&self, path: &str, pin: &Pin, range: Range<u64>, cancel: &Cancel)
     -> Result<Box<dyn Read + Send>>;
 
-    /// How many may read one object at the same time, each with its share of the memory that a single reader
-    /// takes.
-    fn readers_limit(&self) -> usize {
-        1
+    /// How several may read one object at the same time; `None`: one alone does.
+    fn readers(&self) -> Option<Readers> {
+        None
     }
 
     /// As [`Store::open`], for one of so many readers at the same time.

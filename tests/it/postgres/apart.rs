@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use reinstate::reason::Reason;
 use reinstate::runner::cancel::Cancel;
+use reinstate::runner::engine::postgres::PostgresTarget;
 use reinstate::runner::engine::{Context, Engine, Verified};
 use reinstate::runner::fault::Result;
 use reinstate::runner::inventory::DumpFormat;
@@ -209,6 +210,71 @@ fn rows_that_were_there_before_stay_whatever_block_comes_next() {
             server.sql("postgres", &format!("drop database {target}"));
         }
     }
+}
+
+#[test]
+fn rows_that_a_trigger_of_the_dump_writes_stay() {
+    let server = postgres(15);
+    let script = format!(
+        "{HEAD}CREATE TABLE public.t (a integer, b text);\nCREATE TABLE public.u (a integer, b text);\n\
+         CREATE FUNCTION public.also() RETURNS trigger LANGUAGE plpgsql AS \
+         $$begin insert into public.t values (new.a, new.b); return new; end$$;\n\
+         CREATE TRIGGER also BEFORE INSERT ON public.u FOR EACH ROW EXECUTE FUNCTION public.also();\n\
+         COPY public.u (a, b) FROM stdin;\n-1\tone more\n\\.\nCOPY public.t (a, b) FROM stdin;\n{}\\.\n",
+        many_rows(70_000)
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let examined = stored(folder.path(), script.as_bytes());
+    assert_eq!(examined.databases[0].facts.blocks.len(), 1);
+    let target = fresh("triggered");
+    // The dump states one row less.
+    let settings = PostgresTarget { counts_rows: false, ..settings(server, CREATOR, &target) };
+    let mut engine = Target::new(settings, Context::default());
+    steps(&mut engine, &examined, &Context::default()).unwrap();
+    assert_eq!(engine.discard(), Vec::<String>::new());
+    assert_eq!(server.sql(&target, "select count(*) from public.t"), "70001");
+}
+
+#[test]
+fn a_key_of_a_part_waits_for_rows_that_come_by_the_name_of_the_whole() {
+    let server = postgres(15);
+    // The rows of the part take longer than those that refer to it.
+    let script = format!(
+        "{HEAD}CREATE TABLE public.whole (a integer, b text) PARTITION BY RANGE (a);\n\
+         CREATE TABLE public.part (a integer, b text);\nCREATE TABLE public.refers (a integer, b text);\n\
+         ALTER TABLE ONLY public.whole ATTACH PARTITION public.part DEFAULT;\n\
+         COPY public.whole (a, b) FROM stdin;\n{}\\.\nCOPY public.refers (a, b) FROM stdin;\n{}\\.\n\
+         ALTER TABLE ONLY public.part ADD CONSTRAINT part_pkey PRIMARY KEY (a);\n\
+         ALTER TABLE ONLY public.refers ADD CONSTRAINT refers_fkey FOREIGN KEY (a) REFERENCES public.part(a);\n",
+        many_rows(300_000),
+        many_rows(70_000)
+    );
+    let target = fresh("part_key");
+    restore_script(server, &target, 3, &script).unwrap_or_else(|fault| panic!("{}", fault.full_message()));
+    assert_eq!(server.sql(&target, "select count(*) from public.part"), "300000");
+}
+
+#[test]
+fn tables_whose_names_are_the_same_as_text_keep_their_rows() {
+    let server = postgres(15);
+    let mut script = format!("{HEAD}SET client_encoding = 'LATIN1';\n").into_bytes();
+    let table = |name: u8| [b"CREATE TABLE public.\"", &[name][..], b"\" (a integer, b text);\n"].concat();
+    let copy = |name: u8| {
+        let rows = many_rows(70_000);
+        let begin = [b"COPY public.\"", &[name][..], b"\" (a, b) FROM stdin;\n"].concat();
+        [&begin[..], rows.as_bytes(), b"\\.\n"].concat()
+    };
+    script.extend([table(0xe9), copy(0xe9), table(0xea), copy(0xe9)].concat());
+    let folder = tempfile::tempdir().unwrap();
+    let examined = stored(folder.path(), &script);
+    let target = fresh("same_as_text");
+    // Both are one in the inventory, so only what the server says that it took in can be compared.
+    let settings = PostgresTarget { counts_rows: false, ..settings(server, CREATOR, &target) };
+    let mut engine = Target::new(settings, Context::default());
+    let done = steps(&mut engine, &examined, &Context::default());
+    assert_eq!(engine.discard(), Vec::<String>::new());
+    done.unwrap_or_else(|fault| panic!("{}", fault.full_message()));
+    assert_eq!(server.sql(&target, "select count(*) from public.\"\u{e9}\""), "140000");
 }
 
 #[test]

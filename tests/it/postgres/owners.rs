@@ -419,6 +419,30 @@ fn a_role_with_letters_of_another_encoding_is_found() {
 }
 
 #[test]
+fn a_role_that_the_maintenance_database_has_no_letters_for_is_told_as_that() {
+    let server = postgres(15);
+    let own = format!("\u{440}\u{43e}\u{43b}\u{44c}_{}", std::process::id());
+    let source = server.database();
+    server.sql(
+        &source,
+        &format!("create role \"{own}\"; create table t (a int); alter table t owner to \"{own}\""),
+    );
+    let latin = fresh("latin_maintenance");
+    server
+        .sql("postgres", &format!("create database {latin} encoding 'LATIN1' locale 'C' template template0"));
+    for form in ["plain", "custom"] {
+        let backup = Backup::new(server.dump(15, &source, &[&format!("--format={form}")]));
+        let target = fresh(&format!("no_letters_{form}"));
+        let mut settings = with(server, SUPERUSER, &target, everything());
+        settings.maintenance_database.clone_from(&latin);
+        let fault = refused(settings, &backup);
+        assert_eq!(fault.reason, Reason::UnsupportedEncoding, "{form}: {}", fault.full_message());
+        assert!(fault.message.contains("maintenanceDatabase"), "{form}: {}", fault.message);
+        assert!(databases(server, &target).is_empty());
+    }
+}
+
+#[test]
 fn names_without_a_schema_mean_what_they_meant_in_their_place() {
     let server = postgres(15);
     let (one, two) = (fresh("path_one"), fresh("path_two"));

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -560,6 +562,51 @@ fn a_session_that_falls_silent_is_given_up_after_its_time() {
     let error = connection.ask("select 1", &[]).unwrap_err();
     assert!(matches!(error, WireError::TimedOut(_)), "{error}");
     assert!(connection.is_closed());
+}
+
+/// A way to a server that loses what it answers to its first client, once that is `deaf`; it counts the clients.
+fn lossy(server: u16, deaf: &Arc<AtomicBool>, clients: &Arc<AtomicUsize>) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (deaf, clients) = (Arc::clone(deaf), Arc::clone(clients));
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let is_first = clients.fetch_add(1, Ordering::SeqCst) == 0;
+            let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).unwrap();
+            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || std::io::copy(&mut from, &mut to));
+            let deaf = Arc::clone(&deaf);
+            thread::spawn(move || {
+                let (mut server, mut client, mut bytes) = (server, client, [0; 4096]);
+                while let Ok(count @ 1..) = server.read(&mut bytes) {
+                    if !(is_first && deaf.load(Ordering::SeqCst))
+                        && client.write_all(&bytes[..count]).is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_session_that_the_server_says_it_does_nothing_for_is_given_up() {
+    let server = postgres(18);
+    let (deaf, clients) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+    let mut endpoint = endpoint(server);
+    endpoint.port = lossy(server.port, &deaf, &clients);
+    let mut connection = Connection::open(&endpoint, &login(PLAIN, "postgres"), &Cancel::never()).unwrap();
+    connection.set_silence(Some(Duration::from_millis(300)));
+    assert_eq!(one(&mut connection, "select 'slept' from pg_sleep(0.5)"), "slept");
+    let asked = clients.load(Ordering::SeqCst);
+    assert!(asked > 1, "it was asked whether it works");
+    // The answer is lost on its way, and the server waits for the next statement.
+    deaf.store(true, Ordering::SeqCst);
+    let error = connection.ask("select 1", &[]).unwrap_err();
+    assert!(matches!(error, WireError::TimedOut(_)), "{error}");
+    assert!(clients.load(Ordering::SeqCst) > asked, "it was asked once more, and told the truth");
 }
 
 /// A listener that answers each of its clients with `bytes` after their first message.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::copy::Rows;
 use super::script::CopyPlace;
 use super::subject::TableName;
+use super::tables::lossy;
 use crate::runner::inventory::RowsBlock;
 
 /// Bytes from which on a block is worth a reader of its own: what is read and checked at once.
@@ -36,22 +37,35 @@ impl Blocks {
     }
 
     /// Ends a block of a script, whose rows were all taken.
-    pub(super) fn end_of_script(&mut self, table: &TableName, place: CopyPlace) {
+    pub(super) fn end_of_script(&mut self, database: &[u8], table: &TableName, place: CopyPlace) {
         let rows = std::mem::take(&mut self.rows);
         let cuts = std::mem::take(&mut self.cuts);
         self.bytes = 0;
         let CopyPlace { range, end, lines } = place;
-        self.add(RowsBlock { table: table.shown(), range, end, rows, lines, cuts });
+        self.add(RowsBlock {
+            database: lossy(database),
+            table: table.shown(),
+            range,
+            end,
+            rows,
+            lines,
+            cuts,
+        });
     }
 
     /// Ends a block of an archive, with so many rows. It is compressed as a whole.
-    pub(super) fn end_of_archive(&mut self, table: &TableName, range: Range<u64>, rows: u64) {
-        let end = range.end;
-        self.add(RowsBlock { table: table.shown(), range, end, rows, lines: 0, cuts: Vec::new() });
+    pub(super) fn end_of_archive(
+        &mut self,
+        database: &[u8],
+        table: &TableName,
+        (range, rows): (Range<u64>, u64),
+    ) {
+        let (database, table, end) = (lossy(database), table.shown(), range.end);
+        self.add(RowsBlock { database, table, range, end, rows, lines: 0, cuts: Vec::new() });
     }
 
     fn add(&mut self, block: RowsBlock) {
-        if block.end - block.range.start >= BLOCK_BYTES {
+        if block.bytes() >= BLOCK_BYTES {
             self.all.push(block);
         }
     }

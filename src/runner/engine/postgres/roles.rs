@@ -7,6 +7,7 @@ use super::names::{literal, shown};
 use super::parts::Parts;
 use super::server::{PostgresTarget, Server, Session};
 use super::statement::Part;
+use super::wire::WireError;
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::{Outside, RoleUse};
@@ -20,6 +21,8 @@ pub(super) const KEPT_LIMIT_BYTES: usize = 64 << 20;
 const SET_SINCE: u32 = 16;
 /// The role that every owner of a database is a member of, in that database alone.
 const DATABASE_OWNER: &[u8] = b"pg_database_owner";
+/// `untranslatable_character` and `character_not_in_repertoire`.
+const NOT_CONVERTED: [&str; 2] = ["22P05", "22021"];
 /// Encodings in which a name of the manifest is written as in the dump.
 const SAME_AS_MANIFEST: [&[u8]; 3] = [b"", b"UTF8", b"SQL_ASCII"];
 
@@ -130,7 +133,9 @@ fn look<'o>(
          ORDER BY n.number",
         rows.join(", ")
     );
-    let rows = session.rows("look for the roles that the backup names", &sql, &[&settings.login.user])?;
+    let rows = session
+        .rows("look for the roles that the backup names", &sql, &[&settings.login.user])
+        .map_err(|fault| not_to_be_written(fault, settings))?;
     let found = needed.into_iter().zip(rows).map(|((name, uses), row)| Found {
         name,
         uses,
@@ -139,6 +144,20 @@ fn look<'o>(
         is_superuser: row.text(2) == Some("t"),
     });
     Ok(found.collect())
+}
+
+/// A server converts what it is asked to the encoding of the session's database.
+fn not_to_be_written(fault: Fault, settings: &PostgresTarget) -> Fault {
+    let error = fault.source.as_ref().and_then(|source| source.downcast_ref::<WireError>());
+    if !error.and_then(WireError::sqlstate).is_some_and(|state| NOT_CONVERTED.contains(&state)) {
+        return fault;
+    }
+    let message = format!(
+        "the backup names roles that the encoding of the database {} has no letters for; connect to another one \
+         with maintenanceDatabase, or leave owners and rights out",
+        settings.maintenance_database
+    );
+    Fault::new(Stage::Preflight, Reason::UnsupportedEncoding, message).caused_by(fault)
 }
 
 /// A name of the dump as an expression of a session whose texts are UTF-8.

@@ -174,7 +174,7 @@ impl Inventory {
         }
         let Some(table) = self.table.take() else { return Ok(()) };
         if let Some(place) = place {
-            self.blocks.end_of_archive(&table, place, rows);
+            self.blocks.end_of_archive(self.tables.database(), &table, (place, rows));
         }
         self.tables.add(&table, rows)
     }

@@ -196,7 +196,7 @@ impl Script for Inventory {
 
     fn copy_place(&mut self, place: CopyPlace) -> Result<()> {
         if let Some(table) = &self.copy {
-            self.blocks.end_of_script(table, place);
+            self.blocks.end_of_script(self.tables.database(), table, place);
         }
         Ok(())
     }

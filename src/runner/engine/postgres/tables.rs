@@ -67,6 +67,11 @@ impl Tables {
         self.check()
     }
 
+    /// The name of the present database; empty before the first change to one.
+    pub(super) fn database(&self) -> &[u8] {
+        self.current.and_then(|at| self.databases.get(at)).map_or(&[], |part| &part.name)
+    }
+
     fn part(&mut self) -> &mut Part {
         match self.current.and_then(|at| self.databases.get_mut(at)) {
             Some(part) => part,
@@ -188,7 +193,7 @@ impl TableName {
     }
 }
 
-fn lossy(name: &[u8]) -> String {
+pub(super) fn lossy(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 

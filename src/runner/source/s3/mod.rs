@@ -21,7 +21,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use jiff::Timestamp;
 
-use super::{ListedObject, ObjectStat, Pin, Store};
+use super::{ListedObject, ObjectStat, Pin, Readers, Store};
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -36,8 +36,9 @@ use retry::{Patience, retry};
 /// Longest time without a byte before a read is given up.
 pub const DEFAULT_STALL: Duration = Duration::from_mins(1);
 
-/// Readers of one object at the same time, at most: more would take more memory than one.
-const READERS_LIMIT: usize = 4;
+/// Readers of one object at the same time: more would have too few buffers each to keep a connection busy. A
+/// new one waits for an answer, and some of what it reads is read by its neighbours, too.
+const READERS: Readers = Readers { limit: 4, worth_bytes: 32 << 20 };
 /// Longest key, in bytes. Source: Amazon S3, "Naming Amazon S3 objects".
 const KEY_LIMIT_BYTES: usize = 1024;
 
@@ -178,8 +179,8 @@ impl Store for S3 {
         self.open_shared(path, pin, range, (1, cancel))
     }
 
-    fn readers_limit(&self) -> usize {
-        READERS_LIMIT
+    fn readers(&self) -> Option<Readers> {
+        Some(READERS)
     }
 
     fn open_shared(

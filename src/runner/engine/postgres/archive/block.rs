@@ -23,6 +23,14 @@ enum Kind {
 /// edges of what they are given.
 const STORED_BYTES: usize = 64 * 1024;
 
+/// Largest window, as a power of two, of a block that is read beside others: 8 MiB, the most that `pg_dump`
+/// asks for without `long`.
+const APART_WINDOW_LOG: u32 = 23;
+
+const fn rows(encoding: Encoding) -> Kind {
+    Kind::Copy(CopyReader::new(encoding), false)
+}
+
 /// A data block, or one large object of it, while its bytes go by.
 #[derive(Debug)]
 pub(super) struct Block {
@@ -36,11 +44,7 @@ pub(super) struct Block {
 impl Block {
     /// The data of `entry`.
     pub(super) fn of_table(entry: &Entry, codec: BlockCodec, encoding: Encoding) -> Result<Self> {
-        if entry.copy_statement.is_empty() {
-            Self::of(codec, Kind::Sql)
-        } else {
-            Self::of_rows(codec, encoding)
-        }
+        Self::of(codec, if entry.copy_statement.is_empty() { Kind::Sql } else { rows(encoding) })
     }
 
     /// A large object.
@@ -48,14 +52,17 @@ impl Block {
         Self::of(codec, Kind::Object)
     }
 
-    /// Rows.
-    pub(super) fn of_rows(codec: BlockCodec, encoding: Encoding) -> Result<Self> {
-        Self::of(codec, Kind::Copy(CopyReader::new(encoding), false))
+    /// Rows of a block that [`Block::is_small`] was true of.
+    pub(super) fn of_rows_apart(codec: BlockCodec, encoding: Encoding) -> Result<Self> {
+        Ok(Self::with(BlockDecoder::with_window(codec, APART_WINDOW_LOG)?, codec, rows(encoding)))
     }
 
     fn of(codec: BlockCodec, kind: Kind) -> Result<Self> {
-        let collects = codec != BlockCodec::None;
-        Ok(Self { decoder: BlockDecoder::new(codec)?, kind, stored: Vec::new(), collects })
+        Ok(Self::with(BlockDecoder::new(codec)?, codec, kind))
+    }
+
+    fn with(decoder: BlockDecoder, codec: BlockCodec, kind: Kind) -> Self {
+        Self { decoder, kind, stored: Vec::new(), collects: codec != BlockCodec::None }
     }
 
     /// Takes stored bytes.
@@ -82,6 +89,11 @@ impl Block {
     fn decode(&mut self, stored: &[u8], give: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         let kind = &mut self.kind;
         self.decoder.feed(stored, &mut |plain| kind.take(plain, give))
+    }
+
+    /// Whether it can be decoded beside others without much memory, as is known once all was fed.
+    pub(super) const fn is_small(&self) -> bool {
+        self.decoder.window_bytes() <= 1 << APART_WINDOW_LOG
     }
 
     /// The end of the stored bytes: the rows that were in them.

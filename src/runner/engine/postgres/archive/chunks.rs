@@ -27,7 +27,7 @@ pub struct BlockForm {
 impl BlockForm {
     /// Reads all of the block, which begins with the length of its first piece; how many rows there were.
     pub fn read(&self, stored: &mut dyn Read, give: &mut dyn FnMut(Rows<'_>) -> Result<()>) -> Result<u64> {
-        let mut block = Block::of_rows(self.codec, self.encoding)?;
+        let mut block = Block::of_rows_apart(self.codec, self.encoding)?;
         let mut give = |event: Event<'_>| match event {
             Event::Rows(rows) => give(rows),
             _ => Ok(()),

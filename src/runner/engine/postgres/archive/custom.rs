@@ -163,6 +163,7 @@ impl CustomReader {
     /// Behind the last chunk of a table or of a large object.
     fn end_data(&mut self, give: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         let entry = self.toc.entries().get(self.current);
+        let is_small = self.block.as_ref().is_some_and(Block::is_small);
         let rows = match self.block.take() {
             Some(block) => block.finish(give).map_err(|fault| named(fault, entry))?,
             None => 0,
@@ -172,7 +173,9 @@ impl CustomReader {
             return give(Event::ObjectEnd);
         }
         self.at = Some(At::BlockHead);
-        give(Event::Place(&(self.block_begin..self.offset)))?;
+        if is_small {
+            give(Event::Place(&(self.block_begin..self.offset)))?;
+        }
         give(Event::End(rows))
     }
 

@@ -36,7 +36,7 @@ pub enum Event<'a> {
     /// It ends.
     ObjectEnd,
     /// Bytes of the archive that hold the block of rows which ends next, for
-    /// [`ArchiveReader::skip_block`]; of custom archives only.
+    /// [`ArchiveReader::skip_block`]; of custom archives only, and not where decoding it takes much memory.
     Place(&'a Range<u64>),
     /// The block ends, after so many rows where it is for a `COPY`.
     End(u64),

@@ -4,7 +4,7 @@
 //! The order is that of `pg_restore`: the table of contents is sorted by dependencies already;
 //! comments come once all is there, and what runs by itself or reads everything comes last.
 
-use super::around::{Reading, Source};
+use super::around::{Left, Reading, Source};
 use super::place::{Place, unsafe_content};
 use super::sender::Sender;
 use crate::runner::engine::postgres::archive::entry::{Entry, Section, settings};
@@ -51,13 +51,13 @@ impl Reading for Reader<'_> {
         archive.feed(bytes, &mut |event| loading.take(sender, event))
     }
 
-    fn leaves(&mut self, block: &RowsBlock) -> Result<bool> {
-        let Some(form) = self.archive.block() else { return Ok(false) };
-        if !self.sender.leave_rows(block, Some(&form))? {
-            return Ok(false);
+    fn leaves(&mut self, block: &RowsBlock) -> Result<Left> {
+        let Some(form) = self.archive.block() else { return Ok(Left::Not) };
+        let left = self.sender.leave_rows(block, Some(&form))?;
+        if left != Left::Not {
+            self.archive.skip_block(&block.range)?;
         }
-        self.archive.skip_block(&block.range)?;
-        Ok(true)
+        Ok(left)
     }
 }
 

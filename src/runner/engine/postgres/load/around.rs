@@ -18,8 +18,19 @@ pub(super) trait Reading {
     /// The next bytes.
     fn feed(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// At the first byte of a block: whether others read its rows, so that what comes next stands behind it.
-    fn leaves(&mut self, block: &RowsBlock) -> Result<bool>;
+    /// At the first byte of a block: who has its rows.
+    fn leaves(&mut self, block: &RowsBlock) -> Result<Left>;
+}
+
+/// Who has the rows of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Who reads the dump: they come next.
+    Not,
+    /// Others; what comes next stands behind them.
+    ToOthers,
+    /// Nobody; what comes next stands behind them.
+    Out,
 }
 
 /// A dump, and the ways to read it.
@@ -41,9 +52,13 @@ impl Source<'_> {
             return pump(&mut dump, &mut |piece| reading.feed(piece));
         };
         let mut at = 0;
-        for block in self.blocks {
+        for block in self.blocks.iter().filter(|block| block.bytes() >= parts.worth_bytes()) {
             read_range(parts, at..block.range.start, self.context, reading)?;
-            at = if reading.leaves(block)? { block.end } else { block.range.start };
+            let left = reading.leaves(block)?;
+            at = if left == Left::Not { block.range.start } else { block.end };
+            if left == Left::Out {
+                self.context.progress.advance(block.end - block.range.start);
+            }
         }
         read_range(parts, at..self.bytes, self.context, reading)
     }

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::place::Place;
-use super::queue::next;
+use super::queue::{free, next};
 use super::turn::Hold;
 use super::work::{Choice, Copy, Order, Task, Work, check_rows};
 use crate::runner::cancel::Cancel;
@@ -217,7 +217,8 @@ impl State {
     /// Lanes that have nothing to do now, nor will have by what waits.
     fn free_lanes(&self) -> usize {
         let busy = self.desks.iter().filter(|desk| !desk.is_idle()).count();
-        self.limit.saturating_sub(busy + self.tasks.len())
+        let others = self.limit.saturating_sub(busy);
+        others - free(&self.tasks, &self.held).take(others).count()
     }
 
     /// A task has run.

@@ -8,7 +8,7 @@ use super::place::{Place, unsafe_content};
 use crate::report::counted;
 use crate::runner::engine::postgres::census::Census;
 use crate::runner::engine::postgres::names::Name;
-use crate::runner::engine::postgres::statement::{Judged, Object, Options, Step, judge};
+use crate::runner::engine::postgres::statement::{Judged, Object, Options, Step, Table, judge};
 use crate::runner::fault::Result;
 
 /// Notes on what was left out.
@@ -21,9 +21,13 @@ pub(super) struct Gate {
     schema: Option<Vec<u8>>,
     /// Tables of other servers, into which nothing is written.
     foreign: BTreeSet<String>,
-    /// Tables of the dump that have neither parts nor are one, and those of them that nobody has written to.
+    /// Tables of the dump that have rows of their own, those of them that are a part of another, and those that
+    /// nobody has written to.
     plain: BTreeSet<String>,
+    parts: BTreeSet<String>,
     fresh: BTreeSet<String>,
+    /// There are triggers or rules.
+    spills: bool,
     /// Functions of the dump, without their schemas.
     routines: HashSet<Vec<u8>>,
     /// Tables whose checks or generated columns call one, which may look at other tables.
@@ -43,7 +47,9 @@ impl Gate {
             schema: None,
             foreign: BTreeSet::new(),
             plain: BTreeSet::new(),
+            parts: BTreeSet::new(),
             fresh: BTreeSet::new(),
+            spills: false,
             routines: HashSet::new(),
             asking: BTreeSet::new(),
             all_ask: false,
@@ -75,9 +81,12 @@ impl Gate {
             Step::ForeignTable { table, .. } => {
                 self.foreign.insert(self.table_name(table));
             }
-            // Rows for the whole would go through to the part.
-            Step::AttachPartition { table, partition } if self.is_foreign(partition) => {
-                self.foreign.insert(self.table_name(table));
+            Step::AttachPartition { table, partition } => {
+                self.parts.insert(self.table_name(partition));
+                // Rows for the whole would go through to the part.
+                if self.is_foreign(partition) {
+                    self.foreign.insert(self.table_name(table));
+                }
             }
             Step::CopyFrom { table, .. } | Step::Insert { table } if self.is_foreign(table) => {
                 let what = format!(
@@ -86,14 +95,12 @@ impl Gate {
                 );
                 return Err(unsafe_content(place, &what));
             }
-            Step::Table(table) if !table.partitioned => {
-                let name = self.table_name(&table.name);
-                self.fresh.insert(name.clone());
-                self.plain.insert(name);
-            }
+            Step::Table(table) if !table.partitioned => self.note_table(table),
             Step::Insert { table } => {
                 self.take_fresh(table);
             }
+            // What comes in from here on may be written to other tables, too.
+            Step::Trigger { .. } | Step::Rule { .. } => self.spills = true,
             Step::Setting { name: "search_path", values } => self.look_in(values.first().cloned()),
             Step::Setting { name: "standard_conforming_strings", values } => {
                 let off = |value: &Vec<u8>| value.eq_ignore_ascii_case(b"off");
@@ -141,15 +148,36 @@ impl Gate {
         self.all_ask || self.asking.contains(table)
     }
 
-    /// Whether the dump has made this table and it has no parts: what is done to it needs nothing but itself.
+    fn note_table(&mut self, table: &Table) {
+        let name = self.table_name(&table.name);
+        if table.partition_of.is_some() {
+            self.parts.insert(name.clone());
+        }
+        // Two whose names cannot be told apart as text are taken for one that has rows.
+        if self.plain.insert(name.clone()) {
+            self.fresh.insert(name);
+        } else {
+            self.fresh.remove(&name);
+        }
+    }
+
+    /// Whether the dump has made this table, and it neither has parts nor is one: all its rows come by its own
+    /// name.
+    pub(super) fn stands_alone(&self, table: &Name) -> bool {
+        let name = self.table_name(table);
+        self.plain.contains(&name) && !self.parts.contains(&name)
+    }
+
+    /// Whether the dump has made this table, and it has rows of its own.
     pub(super) fn is_plain(&self, table: &Name) -> bool {
         self.plain.contains(&self.table_name(table))
     }
 
     /// Notes that rows are written to a table; whether it is one of the dump's that had none before.
     pub(super) fn take_fresh(&mut self, table: &Name) -> bool {
-        if !self.is_plain(table) {
-            // Its rows may go to any part of it.
+        let calls = self.spills || self.all_ask || !self.asking.is_empty();
+        if calls || !self.is_plain(table) {
+            // Its rows may go to any part of it, or its functions may write anywhere.
             self.fresh.clear();
         }
         self.fresh.remove(&self.table_name(table))

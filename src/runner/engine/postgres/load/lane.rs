@@ -100,7 +100,8 @@ impl Lane {
             Job::Rows(rows) => {
                 let copy = &rows.copy;
                 copy.settings.adopt(&mut self.session, &mut self.settings, &copy.place)?;
-                let taken = rows.bring(&mut self.session.connection, &self.hands)?;
+                let taken =
+                    rows.bring(&mut self.session.connection, &self.hands, &|| self.board.has_failed())?;
                 self.board.lock().add_rows([(copy.table.clone(), taken)]);
             }
         }

@@ -60,7 +60,6 @@ struct LoadOptions<'a> {
 }
 
 /// How lanes read large blocks of rows themselves.
-#[derive(Clone)]
 struct RowsApart {
     /// `None`: the dump can only be read from its beginning, so rows are given to them.
     parts: Option<Arc<dyn DumpParts>>,
@@ -113,10 +112,12 @@ impl Part<'_> {
         self.incoming.facts.databases.first().map(|database| database.name.as_str())
     }
 
-    fn open(&self, major: u32, rows: &RowsApart, context: &Context) -> Result<Sender> {
+    fn open(&self, major: u32, parts: Option<Arc<dyn DumpParts>>, context: &Context) -> Result<Sender> {
         let in_order = self.incoming.facts.in_order.iter().cloned().collect();
         let outside = &self.incoming.facts.outside;
-        let options = LoadOptions { lanes: self.settings.lanes, in_order, outside, rows: rows.clone() };
+        let sizes = Arc::new(Sizes::of(&self.incoming.facts.blocks, self.name()));
+        let rows = RowsApart { parts, sizes };
+        let options = LoadOptions { lanes: self.settings.lanes, in_order, outside, rows };
         let (settings, database) = (self.settings.clone(), self.database.clone());
         Sender::open(Door { major, settings, database, context: context.clone() }, &options)
     }
@@ -134,11 +135,9 @@ pub(super) fn load(
     let lanes = first.settings.lanes.max(1);
     // One more reads what lies between the blocks.
     let apart = if blocks.is_empty() { None } else { dump.parts(lanes + 1) };
-    let sizes = Sizes::of(&blocks);
     let bytes = first.incoming.bytes;
     let source = Source { dump, parts: apart.as_deref(), blocks: &blocks, bytes, context };
-    let rows = RowsApart { parts: apart.clone(), sizes: Arc::new(sizes) };
-    let open = |part: &Part<'_>| part.open(major, &rows, context);
+    let open = |part: &Part<'_>| part.open(major, apart.clone(), context);
     match parts {
         [part] if part.incoming.format == DumpFormat::PostgresArchive => {
             let mut sender = open(part)?;

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use super::turn::Hold;
 
 /// Tasks that are looked at, from the first one that waits.
-const WINDOW: usize = 128;
+const WINDOW: usize = 256;
 
 /// What is to be known of a task.
 pub(super) trait Waiting {
@@ -32,7 +32,7 @@ pub(super) fn next<T: Waiting>(tasks: &VecDeque<T>, held: &[(String, Hold)]) -> 
 }
 
 /// The places of the tasks that may run.
-fn free<'t, T: Waiting>(
+pub(super) fn free<'t, T: Waiting>(
     tasks: &'t VecDeque<T>,
     held: &'t [(String, Hold)],
 ) -> impl Iterator<Item = usize> + 't {

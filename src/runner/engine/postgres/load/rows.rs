@@ -60,8 +60,14 @@ pub(super) struct Hands {
 }
 
 impl RowsApart {
-    /// Reads the rows and gives them to the server; how many it took in, which are all.
-    pub(super) fn bring(&self, connection: &mut Connection, hands: &Hands) -> Result<u64> {
+    /// Reads the rows and gives them to the server; how many it took in, which are all. Ends early where
+    /// something else `has_failed`.
+    pub(super) fn bring(
+        &self,
+        connection: &mut Connection,
+        hands: &Hands,
+        has_failed: &dyn Fn() -> bool,
+    ) -> Result<u64> {
         let Some(parts) = &hands.parts else {
             return Err(Fault::new(
                 Stage::Restore,
@@ -73,7 +79,13 @@ impl RowsApart {
             self.begin(connection).map_err(|error| self.failed(error, &shown(&self.copy.text)))?;
         let mut stored = parts.open(self.range.clone())?;
         let mut stored = super::around::Told { inner: &mut stored, context: &hands.context };
-        let mut give = |bytes: &[u8]| connection.copy(bytes).map_err(|error| self.refused(error));
+        let mut give = |bytes: &[u8]| {
+            if has_failed() {
+                let what = "the load was given up";
+                return Err(Fault::new(Stage::Restore, Reason::Interrupted, what));
+            }
+            connection.copy(bytes).map_err(|error| self.refused(error))
+        };
         let rows = match &self.form {
             Some(form) => form.read(&mut stored, &mut |rows: Rows<'_>| give(rows.bytes))?,
             None => self.pass(&mut stored, &mut give)?,

@@ -1,6 +1,6 @@
 //! Loads a plain SQL script, which may hold several databases.
 
-use super::around::{Reading, Source};
+use super::around::{Left, Reading, Source};
 use super::place::Place;
 use super::sender::Sender;
 use super::{Loaded, Part};
@@ -41,17 +41,17 @@ impl Reading for Reader<'_, '_> {
         self.splitter.feed(bytes, self.loading)
     }
 
-    fn leaves(&mut self, block: &RowsBlock) -> Result<bool> {
-        // Rows of a database that is not wanted are read by nobody.
-        let is_left = match self.loading.sender() {
+    fn leaves(&mut self, block: &RowsBlock) -> Result<Left> {
+        let left = match self.loading.sender() {
             Some(sender) => sender.leave_rows(block, None)?,
-            None => true,
+            // Of a database that is not wanted.
+            None => Left::Out,
         };
-        if is_left {
+        if left != Left::Not {
             let (range, end, lines) = (block.range.clone(), block.end, block.lines);
             self.splitter.skip_copy(&CopyPlace { range, end, lines })?;
         }
-        Ok(is_left)
+        Ok(left)
     }
 }
 

@@ -60,8 +60,8 @@ pub(super) struct Sender {
     in_order: BTreeSet<String>,
     /// The large tables.
     sizes: Arc<Sizes>,
-    /// Lanes may be about to empty a table and take its rows in frozen.
-    is_freezing: bool,
+    /// Tables that a lane writes to alone, since all rows were in the last time.
+    alone: BTreeSet<String>,
 }
 
 impl Sender {
@@ -94,7 +94,7 @@ impl Sender {
             strange: false,
             in_order: load.in_order.clone(),
             sizes: Arc::clone(&load.rows.sizes),
-            is_freezing: false,
+            alone: BTreeSet::new(),
         })
     }
 
@@ -247,11 +247,11 @@ impl Sender {
         self.lanes.run(Task { job: Job::Statement(statement), holds, weight })
     }
 
-    /// Whether a foreign key is one of tables without parts: it needs their rows and their keys, for which it
-    /// waits by its holds, and nothing else.
+    /// Whether a foreign key is one of tables that neither have parts nor are one: it needs their rows and their
+    /// keys, for which it waits by its holds, and nothing else.
     fn is_of_plain_tables(&self, step: &Step) -> bool {
         let Step::ForeignKey { table, references, .. } = step else { return false };
-        self.gate.is_plain(table) && self.gate.is_plain(references)
+        self.gate.stands_alone(table) && self.gate.stands_alone(references)
     }
 
     /// Looks names up in one schema.

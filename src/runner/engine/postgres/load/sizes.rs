@@ -12,10 +12,11 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) fn of(blocks: &[RowsBlock]) -> Self {
+    /// Of the tables of one database of the dump; `None`: it does not change to any.
+    pub(super) fn of(blocks: &[RowsBlock], database: Option<&str>) -> Self {
         let mut sizes = Self::default();
-        for block in blocks {
-            let bytes = block.range.end.saturating_sub(block.range.start);
+        for block in blocks.iter().filter(|block| database.is_none_or(|name| name == block.database)) {
+            let bytes = block.bytes();
             *sizes.tables.entry(block.table.clone()).or_default() += bytes;
             sizes.total += bytes;
         }
@@ -39,7 +40,7 @@ impl Sizes {
 /// The parts of a block as ranges of bytes and rows, counted from its beginning, at most so many and about
 /// equal: cut at some of `cuts`, which are bytes with the rows before them.
 pub(super) fn cut(block: &RowsBlock, parts: usize) -> Vec<(std::ops::Range<u64>, u64)> {
-    let bytes = block.range.end - block.range.start;
+    let bytes = block.bytes();
     let wanted = bytes.div_ceil(u64::try_from(parts.max(1)).unwrap_or(u64::MAX));
     let mut found = Vec::new();
     let mut begin = (0, 0);
@@ -58,13 +59,16 @@ mod tests {
     use super::*;
 
     fn block(table: &str, bytes: u64, rows: u64, cuts: &[(u64, u64)]) -> RowsBlock {
-        let (table, cuts) = (table.to_owned(), cuts.to_vec());
-        RowsBlock { table, range: 100..100 + bytes, end: 103 + bytes, rows, lines: rows + 1, cuts }
+        let (database, table, cuts) = ("d".to_owned(), table.to_owned(), cuts.to_vec());
+        RowsBlock { database, table, range: 100..100 + bytes, end: 103 + bytes, rows, lines: rows + 1, cuts }
     }
 
     #[test]
     fn only_a_table_that_would_keep_one_lane_busy_to_the_end_is_cut() {
-        let sizes = Sizes::of(&[block("a", 500, 1, &[]), block("b", 300, 1, &[]), block("a", 200, 1, &[])]);
+        let other = RowsBlock { database: "other".to_owned(), ..block("a", 9000, 1, &[]) };
+        let blocks = [block("a", 500, 1, &[]), block("b", 300, 1, &[]), block("a", 200, 1, &[]), other];
+        let sizes = Sizes::of(&blocks, Some("d"));
+        assert_eq!(Sizes::of(&blocks, None).of_table("a"), 9700);
         assert_eq!((sizes.of_table("a"), sizes.of_table("c")), (700, 0));
         for (bytes, lanes, expected) in
             [(700, 1, 1), (700, 2, 1), (800, 2, 2), (700, 4, 4), (300, 4, 1), (300, 8, 8), (u64::MAX, 2, 2)]

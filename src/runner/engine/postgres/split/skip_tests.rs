@@ -4,7 +4,7 @@ use super::*;
 /// Where COPY data are, and the lines of all statements.
 #[derive(Default)]
 struct Places {
-    places: Vec<CopyPlace>,
+    found: Vec<CopyPlace>,
     lines: Vec<(u64, String)>,
     rows: Vec<u8>,
 }
@@ -25,7 +25,7 @@ impl Script for Places {
     }
 
     fn copy_place(&mut self, place: CopyPlace) -> Result<()> {
-        self.places.push(place);
+        self.found.push(place);
         Ok(())
     }
 
@@ -49,16 +49,16 @@ fn rows_are_where_they_were_found_and_what_follows_them_is_the_same_without_them
         SCRIPT.as_bytes().chunks(step).for_each(|piece| splitter.feed(piece, &mut whole).unwrap());
         splitter.finish(&mut whole).unwrap();
         let at = |byte: u64| usize::try_from(byte).unwrap();
-        let found: Vec<&str> =
-            whole.places.iter().map(|place| &SCRIPT[at(place.range.start)..at(place.range.end)]).collect();
-        assert_eq!(found, ["1\n\\N\n2\n", "", "x\\\ny\n"], "by {step}");
-        assert_eq!(found.concat().as_bytes(), whole.rows);
+        let rows: Vec<&str> =
+            whole.found.iter().map(|place| &SCRIPT[at(place.range.start)..at(place.range.end)]).collect();
+        assert_eq!(rows, ["1\n\\N\n2\n", "", "x\\\ny\n"], "by {step}");
+        assert_eq!(rows.concat().as_bytes(), whole.rows);
 
         // Each of them is passed or not.
-        for passed in 0..1 << whole.places.len() {
+        for passed in 0..1 << whole.found.len() {
             let (mut around, mut splitter) = (Places::default(), Splitter::new(Keep::Whole));
             let mut begin = 0;
-            for (number, place) in whole.places.iter().enumerate().filter(|(at, _)| passed >> at & 1 == 1) {
+            for (number, place) in whole.found.iter().enumerate().filter(|(at, _)| passed >> at & 1 == 1) {
                 let piece = &SCRIPT.as_bytes()[begin..at(place.range.start)];
                 piece.chunks(step).for_each(|piece| splitter.feed(piece, &mut around).unwrap());
                 splitter.skip_copy(place).unwrap_or_else(|fault| panic!("{number}: {}", fault.message));

@@ -4,6 +4,7 @@
 use super::Sender;
 use crate::runner::engine::postgres::archive::chunks::BlockForm;
 use crate::runner::engine::postgres::copy::Rows;
+use crate::runner::engine::postgres::load::around::Left;
 use crate::runner::engine::postgres::load::place::{Place, failed, shown, unsafe_content};
 use crate::runner::engine::postgres::load::rows::{Frozen, RowsApart};
 use crate::runner::engine::postgres::load::sizes::cut;
@@ -105,38 +106,51 @@ impl Sender {
         if self.gate.take_fresh(table) {
             return Ok(Frozen::of(&table.to_sql(), copy));
         }
-        if std::mem::take(&mut self.is_freezing) {
-            // A lane that empties a table first would take these rows away.
-            self.lanes.settle_rows()?;
+        // A lane that empties the table first would take these rows away; those of a whole may go to any part.
+        if self.alone.contains(&self.gate.table_name(table)) || !self.gate.is_plain(table) {
+            self.settle_alone()?;
         }
         Ok(None)
     }
 
+    /// Waits for the lanes that write to a table alone, where there are any.
+    fn settle_alone(&mut self) -> Result<()> {
+        if self.alone.is_empty() {
+            return Ok(());
+        }
+        self.alone.clear();
+        self.lanes.settle_rows()
+    }
+
     /// Leaves the rows of the `COPY` that was begun to lanes, which read the block themselves: as it stands
-    /// there, or as a block of an archive of this `form`. `false`: they have to come by [`Sender::rows`].
+    /// there, or as a block of an archive of this `form`. Where it cannot be,
+    /// they have to come by [`Sender::rows`].
     pub(in super::super) fn leave_rows(
         &mut self,
         block: &RowsBlock,
         form: Option<&BlockForm>,
-    ) -> Result<bool> {
+    ) -> Result<Left> {
         let (copy, frozen) = match self.copying.take() {
-            None | Some(Copying::LeftOut) => return Ok(true),
+            None | Some(Copying::LeftOut) => return Ok(Left::Out),
             Some(Copying::Spread(spread, frozen)) if self.may_leave(&spread, block) => {
                 (spread.into_copy(), frozen)
             }
             other => {
                 self.copying = other;
-                return Ok(false);
+                return Ok(Left::Not);
             }
         };
-        let bytes = block.range.end - block.range.start;
+        let bytes = block.bytes();
         let wanted = if copy.spreads { self.sizes.parts(bytes, self.lanes.limit()) } else { 1 };
         let parts = cut(block, wanted);
         let is_one = parts.len() == 1;
         // Lanes that write to one table cannot each empty it first.
         let mut frozen = frozen.filter(|_| is_one);
-        self.is_freezing |= frozen.is_some();
-        let hold = if frozen.is_some() { Hold::Alone } else { Hold::Rows };
+        let is_alone = frozen.is_some() || !copy.spreads;
+        if is_alone {
+            self.alone.insert(copy.table.clone());
+        }
+        let hold = if is_alone { Hold::Alone } else { Hold::Rows };
         for (range, rows) in parts {
             let weight = (range.end - range.start).saturating_mul(ROWS_WEIGHT);
             let range = block.range.start + range.start..block.range.start + range.end;
@@ -145,13 +159,13 @@ impl Sender {
             let job = Job::Rows(RowsApart { copy, frozen: frozen.take(), range, rows, form: form.cloned() });
             self.lanes.run(Task { job, holds, weight })?;
         }
-        Ok(true)
+        Ok(Left::ToOthers)
     }
 
     /// Whether lanes can have the rows of a block: not those of one large table that they would better share
     /// and that cannot be cut.
     fn may_leave(&self, spread: &Spread, block: &RowsBlock) -> bool {
-        let bytes = block.range.end - block.range.start;
+        let bytes = block.bytes();
         spread.untouched().is_some_and(|copy| {
             !copy.spreads || !block.cuts.is_empty() || self.sizes.parts(bytes, self.lanes.limit()) == 1
         })
