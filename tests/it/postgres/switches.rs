@@ -16,7 +16,7 @@ use reinstate::runner::journal::{Journal, JournalFile};
 
 use super::restores::{Backup, Target, access, databases, fresh, restore, settings, settings_at};
 use crate::parts::child::{say, start_test, wait_for};
-use crate::parts::postgres::{CREATOR, Postgres, SUPERUSER, postgres};
+use crate::parts::postgres::{CREATOR, Postgres, SUPERUSER, own_postgres, postgres};
 use crate::parts::{only, wait_until};
 
 const ROLE: &str = "REINSTATE_TEST_POSTGRES_RESTORE";
@@ -153,6 +153,33 @@ fn clear_up(server: &Postgres, target: &str) {
     let other: Vec<_> =
         left.iter().filter(|name| *name != target && !name.contains(".reinstate-previous-")).collect();
     assert!(other.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_load_that_the_server_itself_works_in_is_dropped_all_the_same() {
+    // Autovacuum comes at once, and stays for long.
+    let server = own_postgres(
+        15,
+        &[
+            "autovacuum_naptime = 1s",
+            "autovacuum_vacuum_insert_threshold = 0",
+            "autovacuum_vacuum_insert_scale_factor = 0",
+            "autovacuum_vacuum_cost_delay = 100ms",
+            "autovacuum_vacuum_cost_limit = 1",
+        ],
+    );
+    let target = fresh("vacuumed");
+    let backup = dump();
+    let mut engine = Target::new(settings(&server, CREATOR, &target), Context::default());
+    engine.survey().unwrap();
+    engine.preflight(only(&backup.entry)).unwrap();
+    engine.load(&[only(&backup.entry)], &mut backup.bytes.as_slice()).unwrap();
+    wait_until("the server works in it", || {
+        let workers = "select count(*) > 0 from pg_stat_activity where backend_type = 'autovacuum worker'";
+        server.sql("postgres", &format!("{workers} and datname like '{target}%'")) == "t"
+    });
+    assert_eq!(engine.discard(), Vec::<String>::new());
+    assert!(databases(&server, &target).is_empty());
 }
 
 #[test]

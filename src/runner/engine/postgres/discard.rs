@@ -17,6 +17,8 @@ use crate::runner::fault::{Fault, Result, Stage};
 
 /// The first release series whose `DROP DATABASE` ends the sessions in it.
 const FORCE_SINCE: u32 = 13;
+/// `insufficient_privilege`.
+const NO_RIGHT: &str = "42501";
 
 /// Drops the shadows of dead runs; the caller holds the target's lock. Gives back those that went; one
 /// that cannot be dropped is met again by the next run.
@@ -110,13 +112,22 @@ fn keep_load(session: &mut Session, name: &str, other: &str) -> Result<String> {
 /// Drops a database with the sessions that are in it.
 pub(super) fn drop_database(session: &mut Session, major: u32, name: &str) -> Result<()> {
     let session = session.at(Stage::CleanUp);
-    let mut force = " WITH (FORCE)";
-    if major < FORCE_SINCE {
-        force = "";
-        end_sessions(session, name)?;
+    let sql = format!("DROP DATABASE IF EXISTS {}", ident(name));
+    let what = format!("drop database {name}");
+    if major >= FORCE_SINCE {
+        match session.try_run(&format!("{sql} WITH (FORCE)")) {
+            // By force a login ends what it has a right to, and autovacuum is nobody's. Without force the
+            // server ends that itself.
+            Err(error) if error.sqlstate() == Some(NO_RIGHT) => {}
+            done => {
+                return done.map_err(|error| {
+                    error.fault(Stage::CleanUp, Reason::PermissionDenied, &format!("failed to {what}"))
+                });
+            }
+        }
     }
-    let sql = format!("DROP DATABASE IF EXISTS {}{force}", ident(name));
-    session.run(&format!("drop database {name}"), &sql, Reason::PermissionDenied)
+    end_sessions(session, name)?;
+    session.run(&what, &sql, Reason::PermissionDenied)
 }
 
 /// The sessions of others in a database, by their processes. Who may not read statistics is not told what
