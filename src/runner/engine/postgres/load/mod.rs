@@ -55,13 +55,8 @@ struct LoadOptions<'a> {
     in_order: BTreeSet<String>,
     /// What the dump names beside its database.
     outside: &'a Outside,
-    /// How lanes read rows themselves.
-    rows: RowsApart,
-}
-
-/// How lanes read large blocks of rows themselves.
-struct RowsApart {
-    /// `None`: the dump can only be read from its beginning, so rows are given to them.
+    /// How lanes read large blocks of rows themselves; `None`: the dump can only be read from its beginning, so
+    /// rows are given to them.
     parts: Option<Arc<dyn DumpParts>>,
     /// The tables by size.
     sizes: Arc<Sizes>,
@@ -116,8 +111,7 @@ impl Part<'_> {
         let in_order = self.incoming.facts.in_order.iter().cloned().collect();
         let outside = &self.incoming.facts.outside;
         let sizes = Arc::new(Sizes::of(&self.incoming.facts.blocks, self.name()));
-        let rows = RowsApart { parts, sizes };
-        let options = LoadOptions { lanes: self.settings.lanes, in_order, outside, rows };
+        let options = LoadOptions { lanes: self.settings.lanes, in_order, outside, parts, sizes };
         let (settings, database) = (self.settings.clone(), self.database.clone());
         Sender::open(Door { major, settings, database, context: context.clone() }, &options)
     }

@@ -82,7 +82,7 @@ impl Sender {
             series: Series::new(session, door.batch()),
             owners: owners(parts, load.outside),
             roles: Roles::new(parts.clone(), absent),
-            lanes: Lanes::new(door.clone(), load.lanes, indexing, load.rows.parts.clone()),
+            lanes: Lanes::new(door.clone(), load.lanes, indexing, load.parts.clone()),
             door,
             gate: Gate::new(options),
             settings: Settings::default(),
@@ -93,7 +93,7 @@ impl Sender {
             in_transaction: false,
             strange: false,
             in_order: load.in_order.clone(),
-            sizes: Arc::clone(&load.rows.sizes),
+            sizes: Arc::clone(&load.sizes),
             alone: BTreeSet::new(),
         })
     }

@@ -45,7 +45,7 @@ pub(super) struct Task {
     pub(super) job: Job,
     /// The tables that it holds.
     pub(super) holds: Vec<(String, Hold)>,
-    /// How much work it is, in bytes of rows that are read or sorted; 0 for little.
+    /// How much work it is: as much as to build an index over rows of so many bytes; 0 for little.
     pub(super) weight: u64,
 }
 

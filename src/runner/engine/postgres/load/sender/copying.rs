@@ -16,8 +16,9 @@ use crate::runner::engine::postgres::statement::Step;
 use crate::runner::fault::Result;
 use crate::runner::inventory::RowsBlock;
 
-/// Work of a byte of rows, beside that of building one index over it: by measurement (docs/results).
-const ROWS_WEIGHT: u64 = 4;
+/// Work of a byte of rows, beside that of building one index over it: 2.6 where it was measured (docs/results,
+/// 2026-11-29, "Several readers").
+const ROWS_WEIGHT: u64 = 3;
 
 /// A `COPY` that is under way.
 pub(super) enum Copying {
@@ -123,8 +124,7 @@ impl Sender {
     }
 
     /// Leaves the rows of the `COPY` that was begun to lanes, which read the block themselves: as it stands
-    /// there, or as a block of an archive of this `form`. Where it cannot be,
-    /// they have to come by [`Sender::rows`].
+    /// there, or as a block of an archive of this `form`. Where that cannot be, they come by [`Sender::rows`].
     pub(in super::super) fn leave_rows(
         &mut self,
         block: &RowsBlock,
