@@ -1,5 +1,6 @@
 //! The PostgreSQL engine against real servers of every supported age.
 
+mod ahead;
 mod apart;
 mod digests;
 mod direct;

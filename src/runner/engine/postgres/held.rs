@@ -3,6 +3,7 @@
 use aws_lc_rs::digest::{Context as Sha256, SHA256};
 
 use super::beside::Beside;
+use super::load::Counts;
 use super::names::ident;
 use super::server::{PostgresTarget, Server, Session, Who};
 use super::verify::{self, Counted};
@@ -24,7 +25,7 @@ pub(super) fn keep(
 ) -> Result<String> {
     server.check_locks(Stage::Switch)?;
     let mut session = settings.session(Who::Restorer, shadow, Stage::Switch, cancel)?;
-    let tables = verify::count(&mut session, cancel)?.tables;
+    let tables = verify::count(&mut session, &Counts::new(), cancel)?.tables;
     drop(session);
     let oid = oid(server, Stage::Switch, shadow)?.ok_or_else(|| gone(shadow))?;
     let held =
@@ -47,7 +48,7 @@ pub(super) fn take_up(
     };
     let oid = oid(server, Stage::Verify, held)?.ok_or_else(|| gone(held))?;
     let mut session = settings.session(Who::Restorer, held, Stage::Verify, cancel)?;
-    let Counted { tables, bytes, .. } = verify::count(&mut session, cancel)?;
+    let Counted { tables, bytes, .. } = verify::count(&mut session, &Counts::new(), cancel)?;
     if label.rsplit('-').next() != Some(digest(&oid, &tables).as_str()) {
         let message = format!("{held} is not what was verified: tables or rows have changed since");
         return Err(Fault::new(Stage::Verify, Reason::VerificationFailed, message));
@@ -72,7 +73,7 @@ pub(super) fn examine_previous(
         return Err(Fault::new(Stage::Preflight, Reason::TargetNotFound, message));
     }
     let mut session = settings.session(Who::Restorer, name, Stage::Preflight, cancel)?;
-    let Counted { tables, bytes, .. } = verify::count(&mut session, cancel)?;
+    let Counted { tables, bytes, .. } = verify::count(&mut session, &Counts::new(), cancel)?;
     let tables = tables.into_iter().map(|table| TableRows { name: table.name, rows: table.rows });
     let facts = DumpFacts {
         tables: Some(tables.collect()),

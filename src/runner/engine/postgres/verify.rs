@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::census;
 use super::content;
-use super::load::Loaded;
+use super::load::{Counts, Loaded};
 use super::names::ident;
 use super::server::{PostgresTarget, Session, Who};
 use super::spelled::Spelled;
@@ -43,7 +43,7 @@ pub(super) fn verify(
     compare(&with_rows, &Found::new(&by_load, roots.clone()), &loaded.grown, "the server took in")?;
     let mut checks = loaded.notes.clone();
     let (tables, bytes) = if settings.counts_rows {
-        let Counted { mut tables, uncounted, bytes } = count(&mut session, &context.cancel)?;
+        let Counted { mut tables, uncounted, bytes } = count(&mut session, &loaded.counts, &context.cancel)?;
         let counted_tables = counted(tables.len() as u64, "table");
         checks.insert(0, format!("rows of {counted_tables} counted in the database"));
         if !uncounted.is_empty() {
@@ -163,8 +163,9 @@ pub(super) struct Counted {
     pub(super) bytes: u64,
 }
 
-/// All tables of users with their rows, sorted by name; and the bytes of the database.
-pub(super) fn count(session: &mut Session, cancel: &Cancel) -> Result<Counted> {
+/// All tables of users with their rows, sorted by name; and the bytes of the database. Those of `known` were
+/// counted before, and nothing was written to them since.
+pub(super) fn count(session: &mut Session, known: &Counts, cancel: &Cancel) -> Result<Counted> {
     let sql = "SELECT nspname, relname, \
                       pg_catalog.row_security_active(c.oid) \
                       OR NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
@@ -185,6 +186,8 @@ pub(super) fn count(session: &mut Session, cancel: &Cancel) -> Result<Counted> {
         // count all rows for this login.
         if text(2) == "t" {
             uncounted.push(format!("{}.{}", table.0, table.1));
+        } else if let Some(rows) = known.get(&(table.0.to_owned(), table.1.to_owned())) {
+            tables.push(LoadedTable { name: format!("{}.{}", table.0, table.1), rows: *rows });
         } else if text(3).parse::<u64>().is_ok_and(|bytes| bytes < SMALL_BYTES) {
             small.push(table);
             if small.len() == GROUP {

@@ -3,6 +3,9 @@
 //! Table by table, because a bare `ANALYZE` also goes through tables with a part at another server, and
 //! would log in there.
 
+use std::collections::BTreeSet;
+
+use super::ahead::TableKey;
 use super::lanes::Lanes;
 use super::place::Place;
 use super::session::{Door, Settings};
@@ -27,7 +30,7 @@ WITH RECURSIVE afar AS (
     SELECT inhparent FROM pg_catalog.pg_inherits JOIN afar ON inhrelid = afar.oid
 )
 SELECT pg_catalog.quote_ident(nspname) || '.' || pg_catalog.quote_ident(relname),
-       pg_catalog.pg_relation_size(c.oid) / 8192
+       pg_catalog.pg_relation_size(c.oid) / 8192, nspname, relname
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
 WHERE relkind IN ('r', 'm', 'p') AND relpersistence <> 't' AND c.oid NOT IN (SELECT oid FROM afar)
   AND nspname::pg_catalog.text !~ '^pg_' AND nspname <> 'information_schema'::pg_catalog.name
@@ -41,9 +44,17 @@ const SETTINGS: [(&str, &str); 3] = [
     ("client_min_messages", "SET client_min_messages = error"),
 ];
 
-/// Collects the statistics of what was loaded. `session` is without the dump's settings.
-pub(super) fn analyze(session: &mut Session, lanes: &mut Lanes, door: &Door) -> Result<()> {
-    let rows = session.rows("list the tables to analyse", TABLES, &[])?;
+/// Collects the statistics of what was loaded, but for tables whose are there. `session` is without the dump's
+/// settings.
+pub(super) fn analyze(
+    session: &mut Session,
+    lanes: &mut Lanes,
+    door: &Door,
+    analysed: &BTreeSet<TableKey>,
+) -> Result<()> {
+    let mut rows = session.rows("list the tables to analyse", TABLES, &[])?;
+    let text = |row: &Row, index: usize| row.text(index).unwrap_or_default().to_owned();
+    rows.retain(|row| !analysed.contains(&(text(row, 2), text(row, 3))));
     let own = SETTINGS.iter().map(|(name, sql)| (*name, (*sql).to_owned()));
     let all = own.chain(door.without_limits());
     let settings = all.fold(Settings::default(), |all, (name, sql)| all.with(name, sql.as_bytes()));

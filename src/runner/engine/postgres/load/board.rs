@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::ahead::{Counts, TableKey};
 use super::place::Place;
 use super::queue::{free, next};
 use super::turn::Hold;
@@ -73,6 +74,7 @@ pub(super) struct State {
     held: Vec<(String, Hold)>,
     tallies: BTreeMap<u64, Tally>,
     rows: BTreeMap<String, u64>,
+    counts: Counts,
     failure: Option<Fault>,
     pub(super) notices: Notices,
     ended: bool,
@@ -312,6 +314,16 @@ impl State {
     /// Rows that the server took in, by table.
     pub(super) fn take_rows(&mut self) -> BTreeMap<String, u64> {
         std::mem::take(&mut self.rows)
+    }
+
+    /// A table was counted.
+    pub(super) fn counted(&mut self, table: TableKey, rows: u64) {
+        self.counts.insert(table, rows);
+    }
+
+    /// Tables that were counted.
+    pub(super) fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
     }
 
     /// A buffer for rows.

@@ -1,9 +1,8 @@
 //! The end of a load: statistics, and what there is to tell.
 
-use std::collections::BTreeMap;
-
 use super::Loaded;
 use super::gate::Gate;
+use super::lanes::Done;
 use super::session::Door;
 use crate::reason::Reason;
 use crate::report::counted;
@@ -27,12 +26,12 @@ pub(super) fn end_settings(session: &mut Session, door: &Door) -> Result<Notices
     Ok(session.connection.take_notices())
 }
 
-/// What there is to tell. `told` are the rows that the server took in and what it had to say on any session.
+/// What there is to tell, and what has come of the lanes' work.
 pub(super) fn finish(
     mut session: Session,
     settings: &PostgresTarget,
     gate: &Gate,
-    (rows, notices): (BTreeMap<String, u64>, Notices),
+    Done { rows, counts, notices }: Done,
 ) -> Result<Loaded> {
     let grown = tables_of_extensions(&mut session)?;
     let mut notes = gate.notes();
@@ -51,7 +50,7 @@ pub(super) fn finish(
         let count = counted(notices.count, "warning");
         notes.push(format!("the server gave {count}, the first: {}", first.message));
     }
-    Ok(Loaded { rows, grown, census: gate.census.clone(), notes })
+    Ok(Loaded { rows, counts, grown, census: gate.census.clone(), notes })
 }
 
 /// Tables of extensions, which come with rows of their own.

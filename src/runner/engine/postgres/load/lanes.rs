@@ -3,10 +3,12 @@
 //! Lanes are opened when they are needed, as many as allowed. A server that has no connection left for
 //! one more is content with those that are there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::ahead::Counts;
 use super::board::{Board, Desk, State};
 use super::indexing::Indexing;
 use super::lane::Lane;
@@ -20,6 +22,16 @@ use crate::runner::fault::{Fault, Result, Stage};
 
 /// Time between two requests to end what a lane does.
 const CANCEL_EVERY: Duration = Duration::from_millis(100);
+
+/// What has come of the lanes' work.
+pub(super) struct Done {
+    /// Rows that the server took in, by table.
+    pub(super) rows: BTreeMap<String, u64>,
+    /// Tables that were counted after that.
+    pub(super) counts: Counts,
+    /// What the server had to say.
+    pub(super) notices: Notices,
+}
 
 /// All lanes of a load.
 pub(super) struct Lanes {
@@ -154,9 +166,13 @@ impl Lanes {
         self.wait(|state| state.is_idle().then_some(()))
     }
 
-    /// Ends the lanes when everything is done. Gives back the rows that the server took in, by table, and
-    /// what it had to say.
-    pub(super) fn close(mut self) -> Result<(std::collections::BTreeMap<String, u64>, Notices)> {
+    /// Whether everything is done.
+    pub(super) fn is_idle(&self) -> bool {
+        self.board.lock().is_idle()
+    }
+
+    /// Ends the lanes when everything is done; what has come of it.
+    pub(super) fn close(mut self) -> Result<Done> {
         self.settle()?;
         self.board.end();
         for (thread, _) in self.open.drain(..) {
@@ -165,7 +181,7 @@ impl Lanes {
         }
         let mut state = self.board.lock();
         let notices = std::mem::take(&mut state.notices);
-        Ok((state.take_rows(), notices))
+        Ok(Done { rows: state.take_rows(), counts: state.take_counts(), notices })
     }
 }
 

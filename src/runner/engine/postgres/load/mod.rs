@@ -9,6 +9,7 @@
 //!
 //! Of a dump that is stored as it is, lanes read large tables themselves: the sender goes around their rows.
 
+mod ahead;
 mod analyze;
 mod archive;
 mod around;
@@ -35,6 +36,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub(super) use self::ahead::Counts;
 pub(super) use self::session::is_turned_away;
 
 use self::around::Source;
@@ -67,6 +69,8 @@ struct LoadOptions<'a> {
 pub(super) struct Loaded {
     /// Rows that the server took in, by table.
     pub(super) rows: BTreeMap<String, u64>,
+    /// Tables whose rows were counted in the database when all were in.
+    pub(super) counts: Counts,
     /// Tables of extensions, which come with rows of their own.
     pub(super) grown: Vec<String>,
     /// What was made.
@@ -81,6 +85,8 @@ impl Loaded {
         for (table, rows) in other.rows {
             *self.rows.entry(table).or_default() += rows;
         }
+        // Rows may have come to these since.
+        self.counts = other.counts;
         self.grown.extend(other.grown);
         self.census.add_all(&other.census);
         self.notes.extend(other.notes);

@@ -1,7 +1,7 @@
 //! Which of the waiting tasks goes next. Pure.
 //!
-//! A task may run when nothing that runs, and nothing that waits before it, holds its tables in a way that
-//! does not go together. Of those that may, the one goes first on which most work hangs: its own and that of
+//! A task may run when nothing that runs holds its tables in a way that does not go together, and nothing that
+//! waits before it does that it may not overtake. Of those that may, the one goes first on which most work hangs: its own and that of
 //! what waits for it, so that the last thing to be done is a short one.
 
 use std::collections::{HashMap, VecDeque};
@@ -36,20 +36,25 @@ pub(super) fn free<'t, T: Waiting>(
     tasks: &'t VecDeque<T>,
     held: &'t [(String, Hold)],
 ) -> impl Iterator<Item = usize> + 't {
-    let mut before: HashMap<&str, Vec<Hold>> = HashMap::new();
+    let (mut running, mut waiting) = (HashMap::new(), HashMap::new());
     for (table, hold) in held {
-        note(&mut before, table, *hold);
+        note(&mut running, table, *hold);
     }
     tasks.iter().take(WINDOW).enumerate().filter_map(move |(at, task)| {
-        let together = |(table, hold): &(String, Hold)| {
-            before.get(table.as_str()).is_none_or(|others| others.iter().all(|other| hold.goes_with(*other)))
-        };
-        let is_free = task.holds().iter().all(together);
+        let is_free = task.holds().iter().all(|(table, hold)| {
+            all(&running, table, |other| hold.goes_with(other))
+                && all(&waiting, table, |other| hold.overtakes(other))
+        });
         for (table, hold) in task.holds() {
-            note(&mut before, table, *hold);
+            note(&mut waiting, table, *hold);
         }
         is_free.then_some(at)
     })
+}
+
+/// Whether all holds of a table are as wanted.
+fn all(holds: &HashMap<&str, Vec<Hold>>, table: &str, is_wanted: impl Fn(Hold) -> bool) -> bool {
+    holds.get(table).is_none_or(|others| others.iter().all(|other| is_wanted(*other)))
 }
 
 fn note<'t>(holds: &mut HashMap<&'t str, Vec<Hold>>, table: &'t str, hold: Hold) {
@@ -59,17 +64,28 @@ fn note<'t>(holds: &mut HashMap<&'t str, Vec<Hold>>, table: &'t str, hold: Hold)
     }
 }
 
-/// The work that hangs on each task: its own, and the most that hangs on one that waits for it.
+/// The work that hangs on each task: its own, and the most that hangs on one that waits for it; or on one that
+/// it excludes, where both may come in any order: the shorter one had better be over when the longer may run.
 fn work<T: Waiting>(tasks: &VecDeque<T>) -> Vec<u64> {
-    let mut behind: HashMap<(&str, Hold), u64> = HashMap::new();
     let window = tasks.len().min(WINDOW);
+    let excludes = |hold: Hold| hold.overtakes(hold) && !hold.goes_with(hold);
+    let mut longest: HashMap<&str, u64> = HashMap::new();
+    for task in tasks.iter().take(window) {
+        for (table, _) in task.holds().iter().filter(|(_, hold)| excludes(*hold)) {
+            let most = longest.entry(table).or_default();
+            *most = (*most).max(task.weight());
+        }
+    }
+    let mut behind: HashMap<(&str, Hold), u64> = HashMap::new();
     let mut all = vec![0; window];
     for (task, work) in tasks.iter().take(window).zip(&mut all).rev() {
-        let waiting = task.holds().iter().flat_map(|(table, hold)| {
-            let others = Hold::ALL.into_iter().filter(|other| !hold.goes_with(*other));
-            others.filter_map(|other| behind.get(&(table.as_str(), other)))
+        let hanging = task.holds().iter().flat_map(|(table, hold)| {
+            let later = Hold::ALL.into_iter().filter(|later| !later.overtakes(*hold));
+            let waiting = later.filter_map(|later| behind.get(&(table.as_str(), later)).copied());
+            let longer = longest.get(table.as_str()).filter(|most| excludes(*hold) && **most > task.weight());
+            waiting.chain(longer.copied())
         });
-        *work = task.weight().saturating_add(waiting.copied().max().unwrap_or_default());
+        *work = task.weight().saturating_add(hanging.max().unwrap_or_default());
         for (table, hold) in task.holds() {
             let most = behind.entry((table, *hold)).or_default();
             *most = (*most).max(*work);
@@ -100,6 +116,8 @@ mod tests {
             let hold = match hold {
                 "r" => Hold::Rows,
                 "s" => Hold::Share,
+                "b" => Hold::Bind,
+                "c" => Hold::Read,
                 _ => Hold::Alone,
             };
             (table.to_owned(), hold)
@@ -123,6 +141,10 @@ mod tests {
             // An index of a table whose rows wait does not overtake them.
             ("rb", vec![(9, "ra"), (0, "sa"), (50, "aa")], Some(0)),
             ("aa", vec![(1, "aa ab"), (9, "sb"), (0, "sc")], Some(2)),
+            // Foreign keys do not wait for one another, but for what runs; nor does counting wait for them.
+            ("sa", vec![(9, "ba bb"), (1, "bb bc")], Some(1)),
+            ("ba bb", vec![(9, "bb bc"), (0, "cb")], Some(1)),
+            ("sa", vec![(9, "aa"), (1, "ba bb"), (0, "ca"), (0, "cd")], Some(3)),
         ] {
             assert_eq!(next(&tasks(&waiting), &held(running)), expected, "{running}: {waiting:?}");
         }
@@ -139,6 +161,9 @@ mod tests {
             // A foreign key waits for both of its tables.
             (vec![(5, "rb"), (3, "ra"), (1, "rc"), (4, "aa ac")], 1),
             (vec![(3, "ra"), (3, "rb")], 0),
+            // The shorter of two keys that exclude each other had better be over when the longer may be added.
+            (vec![(4, "rd"), (1, "rc"), (6, "ba bb"), (2, "bb bc")], 1),
+            (vec![(4, "rd"), (1, "rc"), (6, "ba bb"), (2, "be bc")], 2),
         ] {
             assert_eq!(next(&tasks(&waiting), &[]), Some(expected), "{waiting:?}");
         }

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::copying::Copying;
+use super::ahead::{self, TableKey};
 use super::analyze::analyze;
 use super::finish::{end_settings, finish};
 use super::gate::Gate;
 use super::indexing::Indexing;
-use super::lanes::Lanes;
+use super::lanes::{Done, Lanes};
 use super::place::{Place, describe, failed, kind, shown};
 use super::roles::{ABSENT, Fate, Roles, send_kept};
 use super::schemas;
@@ -286,21 +287,34 @@ impl Sender {
         self.beside(sql.as_bytes(), &step, place)
     }
 
+    /// Lets lanes do for large tables what comes at the end, beside what they are doing; the tables that are
+    /// analysed. What is left to do writes no rows: foreign keys, comments, rights, and event triggers last.
+    fn ahead(&mut self) -> Result<BTreeSet<TableKey>> {
+        if self.in_one_session() || self.lanes.is_idle() {
+            return Ok(BTreeSet::new());
+        }
+        let rows = self.series.settle()?;
+        self.lanes.add_rows(rows);
+        self.lanes.settle_rows()?;
+        ahead::begin(&mut self.series.session, &mut self.lanes, (&self.door, &self.settings))
+    }
+
     /// Ends the load: statistics, and what there is to tell.
     pub(super) fn finish(mut self) -> Result<Loaded> {
         self.check_cancel()?;
+        let analysed = self.ahead()?;
         self.meet()?;
         let rows = self.series.settle()?;
         self.lanes.add_rows(rows);
         self.finish_roles()?;
         let mut notices = end_settings(&mut self.series.session, &self.door)?;
         if self.door.settings.analyzes {
-            analyze(&mut self.series.session, &mut self.lanes, &self.door)?;
+            analyze(&mut self.series.session, &mut self.lanes, &self.door, &analysed)?;
         }
-        let (rows, others) = self.lanes.close()?;
-        notices.count += others.count;
-        notices.first.extend(others.first);
-        finish(self.series.session, &self.door.settings, &self.gate, (rows, notices))
+        let mut done = self.lanes.close()?;
+        notices.count += done.notices.count;
+        notices.first.append(&mut done.notices.first);
+        finish(self.series.session, &self.door.settings, &self.gate, Done { notices, ..done })
     }
 }
 

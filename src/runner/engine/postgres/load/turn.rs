@@ -45,16 +45,33 @@ pub(super) enum Hold {
     Rows,
     /// Rows are read and must not be written (`SHARE`): several indexes are built at once.
     Share,
+    /// A foreign key is added (`SHARE ROW EXCLUSIVE`), of which each is alone.
+    Bind,
+    /// Statistics are collected (`SHARE UPDATE EXCLUSIVE`).
+    Study,
+    /// Rows are read (`ACCESS SHARE`).
+    Read,
     /// Alone.
     Alone,
 }
 
 impl Hold {
-    pub(super) const ALL: [Self; 3] = [Self::Rows, Self::Share, Self::Alone];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Rows, Self::Share, Self::Bind, Self::Study, Self::Read, Self::Alone];
 
     /// Whether two statements that hold the same table may run at once.
-    pub(super) fn goes_with(self, other: Self) -> bool {
-        self == other && self != Self::Alone
+    pub(super) const fn goes_with(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Rows, Self::Rows) | (Self::Share, Self::Share) => true,
+            (Self::Read, with) | (with, Self::Read) => !matches!(with, Self::Rows | Self::Alone),
+            _ => false,
+        }
+    }
+
+    /// Whether it may run before one that came earlier and waits: none of both changes what the other meets.
+    pub(super) const fn overtakes(self, earlier: Self) -> bool {
+        let is_free = matches!((self, earlier), (Self::Bind | Self::Study, Self::Bind | Self::Study));
+        is_free || self.goes_with(earlier)
     }
 }
 
@@ -80,7 +97,7 @@ pub(super) fn holds(step: &Step) -> Vec<(&Name, Hold)> {
     match step {
         Step::Index { table, .. } => vec![(table, Hold::Share)],
         Step::Key { table, .. } => vec![(table, Hold::Alone)],
-        Step::ForeignKey { table, references, .. } => vec![(table, Hold::Alone), (references, Hold::Alone)],
+        Step::ForeignKey { table, references, .. } => vec![(table, Hold::Bind), (references, Hold::Bind)],
         _ => Vec::new(),
     }
 }
@@ -90,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_builds_of_indexes_and_writers_of_rows_share_a_table() {
+    fn a_table_is_shared_as_far_as_the_locks_of_the_server_allow() {
         for (one, other, together) in [
             (Hold::Rows, Hold::Rows, true),
             (Hold::Share, Hold::Share, true),
@@ -99,8 +116,32 @@ mod tests {
             (Hold::Alone, Hold::Alone, false),
             (Hold::Alone, Hold::Share, false),
             (Hold::Rows, Hold::Alone, false),
+            (Hold::Bind, Hold::Bind, false),
+            (Hold::Bind, Hold::Share, false),
+            (Hold::Bind, Hold::Rows, false),
+            (Hold::Study, Hold::Study, false),
+            (Hold::Study, Hold::Bind, false),
+            (Hold::Study, Hold::Share, false),
+            (Hold::Read, Hold::Read, true),
+            (Hold::Read, Hold::Share, true),
+            (Hold::Read, Hold::Bind, true),
+            (Hold::Read, Hold::Study, true),
+            // Rows are counted when all are in.
+            (Hold::Read, Hold::Rows, false),
+            (Hold::Read, Hold::Alone, false),
         ] {
-            assert_eq!(one.goes_with(other), together, "{one:?} {other:?}");
+            assert_eq!([one.goes_with(other), other.goes_with(one)], [together; 2], "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn foreign_keys_and_statistics_come_in_any_order_and_nothing_else_does() {
+        let either = |hold| matches!(hold, Hold::Bind | Hold::Study);
+        for one in Hold::ALL {
+            for other in Hold::ALL {
+                let expected = one.goes_with(other) || either(one) && either(other);
+                assert_eq!(one.overtakes(other), expected, "{one:?} {other:?}");
+            }
         }
     }
 
