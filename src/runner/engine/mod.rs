@@ -30,8 +30,24 @@ pub trait Scanner: Send {
     /// Also adds up the rows of each table, for [`DumpFacts::digests`]; asked for before the first bytes.
     /// Without effect where rows are compared in another way.
     fn digest_rows(&mut self) {}
+    /// How blocks of rows are left out, where the format has any that can be read by themselves.
+    fn leaving(&mut self) -> Option<&mut dyn Leaving> {
+        None
+    }
     /// The end of the dump.
     fn finish(self: Box<Self>) -> Result<DumpFacts>;
+}
+
+/// Leaves large blocks of rows of a dump undecoded, for several to read them once more.
+pub trait Leaving {
+    /// Whether those that begin from here on are left out.
+    fn leave(&mut self, leaves: bool);
+    /// Whether what comes now is left out, as far as it is known.
+    fn is_leaving(&self) -> bool;
+    /// Bytes of the dump that were left out.
+    fn left_bytes(&self) -> u64;
+    /// Reads what was left out, by at most so many at the same time; asked for after the last bytes.
+    fn read_left(&mut self, parts: &dyn DumpParts, readers: usize) -> Result<()>;
 }
 
 /// The scanner for dumps of `format`; `None` where only hash and size are taken.

@@ -3,7 +3,9 @@
 //!
 //! This is where source, cipher, codec and format are put together, and the only place.
 
+mod again;
 mod chain;
+mod pace;
 mod reopen;
 mod seekable;
 mod walk;

@@ -131,16 +131,16 @@ impl Dump for Proven {}
 
 /// Reads parts of what is stored as it is. Every piece is held to pass 1 before anything of it is given.
 #[derive(Clone)]
-struct StoredParts {
-    artifact: Artifact,
-    pin: Pin,
-    region: Arc<Region>,
+pub(super) struct StoredParts {
+    pub(super) artifact: Artifact,
+    pub(super) pin: Pin,
+    pub(super) region: Arc<Region>,
     /// Where the dump lies in the object.
-    range: Range<u64>,
-    context: Context,
+    pub(super) range: Range<u64>,
+    pub(super) context: Context,
     /// How many read at the same time, and what is worth one of them.
-    readers: usize,
-    worth_bytes: u64,
+    pub(super) readers: usize,
+    pub(super) worth_bytes: u64,
 }
 
 impl StoredParts {

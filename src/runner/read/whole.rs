@@ -3,6 +3,7 @@
 use std::io::{BufRead, Read};
 use std::sync::Arc;
 
+use super::again::Again;
 use super::chain::{Metered, TagAt, find_key, threaded};
 use super::walk::{Known, Walked, walk};
 use super::{Encryption, Examined, Layout, Opened, Unseal};
@@ -151,7 +152,8 @@ fn reading(opened: &Opened<'_>, unseal: &Unseal, contents: Option<Arc<[u8]>>) ->
     let context = opened.request.context;
     context.progress.begin(Stage::Download, "checking the backup", opened.stat.size);
     let metered = opened.metered(0..opened.stat.size)?;
-    let known = Known { contents, ..known(opened) };
+    let again = Again::of(opened, &metered);
+    let known = Known { contents, again, ..known(opened) };
     let read = read(opened, unseal, &metered, &known);
     let (sealed, outcome) = match read {
         Ok((sealed, outcome)) => (Some(sealed), outcome),
@@ -203,7 +205,9 @@ fn decode_and_walk(
     let codec = choose_codec(opened, head)?;
     let window_bytes = codec.window_bytes(head);
     let decoded = open_codec(codec, stream, opened.limits(!matches!(unseal, Unseal::Plain)))?;
-    let known = Known { is_stored: unseal.is_identity(codec), ..known.clone() };
+    let is_stored = unseal.is_identity(codec);
+    let again = known.again.clone().filter(|_| is_stored);
+    let known = Known { is_stored, again, ..known.clone() };
     Ok(Decoded { codec, window_bytes, walked: walk(decoded, &known)? })
 }
 
@@ -245,7 +249,7 @@ fn known(opened: &Opened<'_>) -> Known {
     });
     let engine = opened.sidecar.as_ref().and_then(|sidecar| sidecar.engine);
     let options = opened.request.options;
-    Known { engine, name, format: options.format, contents: None, digests: options.digests, is_stored: false }
+    Known { engine, name, format: options.format, digests: options.digests, ..Known::default() }
 }
 
 fn finish(opened: &Opened<'_>, pass: Pass, seal: (Unseal, Option<Encryption>)) -> Examined {

@@ -16,7 +16,7 @@ use crate::runner::cancel::Cancel;
 use crate::runner::fault::{Fault, Result, Stage};
 
 /// Readers of one file. What one checks at once begins and ends beside the bytes that are wanted.
-const READERS: Readers = Readers { limit: 17, worth_bytes: 4 << 20 };
+const READERS: Readers = Readers { limit: 17, worth_bytes: 4 << 20, is_near: true };
 /// Deepest nesting of folders that a listing follows.
 const MAX_DEPTH: usize = 32;
 

@@ -92,6 +92,8 @@ pub struct Readers {
     pub limit: usize,
     /// Bytes in a row from which on another reader is worth what it costs to begin one.
     pub worth_bytes: u64,
+    /// Reading a part once more costs nothing but time of the machine.
+    pub is_near: bool,
 }
 
 /// A storage destination. All calls block; S3 keeps its own runtime behind them.

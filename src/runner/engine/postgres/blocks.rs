@@ -71,7 +71,8 @@ impl Blocks {
     }
 
     /// The blocks, in the order of the dump.
-    pub(super) fn into_all(self) -> Arc<[RowsBlock]> {
+    pub(super) fn into_all(mut self) -> Arc<[RowsBlock]> {
+        self.all.sort_by_key(|block| block.range.start);
         self.all.into()
     }
 }

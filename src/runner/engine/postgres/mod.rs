@@ -23,6 +23,7 @@ mod extensions;
 mod held;
 mod hook;
 mod in_order;
+mod left;
 mod load;
 mod locale;
 mod meta;

@@ -8,6 +8,7 @@ use super::archive::entry::{Entry, Header};
 use super::archive::reader::{ArchiveReader, Event};
 use super::blocks::Blocks;
 use super::copy::Rows;
+use super::left::{self, Left};
 use super::names::Name;
 use super::scan_digest::Digests;
 use super::script::{HEAD_BYTES, Keep, Script, Statement};
@@ -16,7 +17,7 @@ use super::subject::{Subject, TableName, subject};
 use super::tables::{Counts, Tables, version};
 use super::{in_order, outside};
 use crate::reason::Reason;
-use crate::runner::engine::Scanner;
+use crate::runner::engine::{DumpParts, Leaving, Scanner};
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::DumpFacts;
 
@@ -38,6 +39,11 @@ impl Scanner for ArchiveScanner {
     fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         let inventory = &mut self.inventory;
         self.reader.feed(bytes, &mut |event| inventory.take(event))
+    }
+
+    fn leaving(&mut self) -> Option<&mut dyn Leaving> {
+        // Rows are added up while they go by.
+        if self.inventory.digests.is_some() { None } else { Some(self) }
     }
 
     fn digest_rows(&mut self) {
@@ -70,6 +76,29 @@ impl Scanner for ArchiveScanner {
     }
 }
 
+impl Leaving for ArchiveScanner {
+    fn leave(&mut self, leaves: bool) {
+        self.reader.leave_blocks(leaves);
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.reader.is_leaving()
+    }
+
+    fn left_bytes(&self) -> u64 {
+        self.inventory.left.iter().map(Left::bytes).sum()
+    }
+
+    fn read_left(&mut self, parts: &dyn DumpParts, readers: usize) -> Result<()> {
+        let left = std::mem::take(&mut self.inventory.left);
+        let rows = left::count(&left, parts, readers)?;
+        for (Left { table, range, .. }, rows) in left.into_iter().zip(rows) {
+            self.inventory.add_rows(&table, Some(range), rows)?;
+        }
+        Ok(())
+    }
+}
+
 /// What has been seen of an archive.
 #[derive(Debug, Default)]
 struct Inventory {
@@ -86,6 +115,8 @@ struct Inventory {
     /// Where they were.
     place: Option<Range<u64>>,
     blocks: Blocks,
+    /// What nobody has decoded yet.
+    left: Vec<Left>,
     /// Adds up rows, where that was asked for.
     digests: Option<Digests>,
     /// Splits its statements, where its data are such.
@@ -114,6 +145,12 @@ impl Inventory {
             },
             Event::Place(range) => {
                 self.place = Some(range.clone());
+                Ok(())
+            }
+            Event::Left(range, form) => {
+                if let Some(table) = self.table.take() {
+                    self.left.push(Left { table, range: range.clone(), form: form.clone() });
+                }
                 Ok(())
             }
             Event::End(rows) => self.end(rows),
@@ -173,10 +210,14 @@ impl Inventory {
             self.tables.add_digest(&name, digest)?;
         }
         let Some(table) = self.table.take() else { return Ok(()) };
+        self.add_rows(&table, place, rows)
+    }
+
+    fn add_rows(&mut self, table: &TableName, place: Option<Range<u64>>, rows: u64) -> Result<()> {
         if let Some(place) = place {
-            self.blocks.end_of_archive(self.tables.database(), &table, (place, rows));
+            self.blocks.end_of_archive(self.tables.database(), table, (place, rows));
         }
-        self.tables.add(&table, rows)
+        self.tables.add(table, rows)
     }
 }
 

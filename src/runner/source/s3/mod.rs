@@ -38,7 +38,7 @@ pub const DEFAULT_STALL: Duration = Duration::from_mins(1);
 
 /// Readers of one object at the same time: more would have too few buffers each to keep a connection busy. A
 /// new one waits for an answer, and some of what it reads is read by its neighbours, too.
-const READERS: Readers = Readers { limit: 4, worth_bytes: 32 << 20 };
+const READERS: Readers = Readers { limit: 4, worth_bytes: 32 << 20, is_near: false };
 /// Longest key, in bytes. Source: Amazon S3, "Naming Amazon S3 objects".
 const KEY_LIMIT_BYTES: usize = 1024;
 

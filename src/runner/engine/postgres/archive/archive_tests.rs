@@ -41,7 +41,7 @@ pub(super) fn read_by(
             Event::Object(oid) => joined("object:", oid.to_string().as_bytes()),
             Event::ObjectBytes(bytes) => joined("bytes:", bytes),
             Event::ObjectEnd => joined("object end", b""),
-            Event::Place(_) => {}
+            Event::Place(_) | Event::Left(..) => {}
             Event::End(rows) => joined("end:", rows.to_string().as_bytes()),
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::block::Block;
 use super::fields::{corrupt, integer};
-use super::reader::Event;
+use super::reader::{Event, named_as};
 use crate::reason::Reason;
 use crate::runner::codec::BlockCodec;
 use crate::runner::engine::postgres::copy::Rows;
@@ -49,6 +49,11 @@ impl BlockForm {
                 left -= count;
             }
         }
+    }
+
+    /// Reads all of the block only to see that it is whole; how many rows there are.
+    pub fn prove(&self, stored: &mut dyn Read) -> Result<u64> {
+        self.read(stored, &mut |_| Ok(())).map_err(|fault| named_as(fault, &self.entry))
     }
 
     fn fill(&self, stored: &mut dyn Read, target: &mut [u8]) -> Result<()> {

@@ -9,12 +9,16 @@ use super::fields::{corrupt, integer};
 use super::reader::{Event, named, not_there};
 use super::toc::Toc;
 use crate::reason::Reason;
+use crate::runner::codec::BlockCodec;
 use crate::runner::fault::{Fault, Result, Stage};
 
 /// `BLK_DATA`.
 const TABLE_BLOCK: u8 = 1;
 /// `BLK_BLOBS`.
 const OBJECTS_BLOCK: u8 = 3;
+
+/// Stored bytes from which on a block is left out, where such are.
+pub(super) const LEFT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where the machine stands behind the table of contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,10 @@ pub(super) struct CustomReader {
     /// Place of the entry whose block is open.
     current: usize,
     block: Option<Block>,
+    /// Large compressed blocks of rows are left out.
+    leaves: bool,
+    /// Stored bytes of a block that may turn out to be one of these.
+    waiting: Option<Vec<u8>>,
     /// Bytes of the archive so far, and where the open block begins.
     offset: u64,
     block_begin: u64,
@@ -47,6 +55,16 @@ pub(super) struct CustomReader {
 impl CustomReader {
     pub(super) const fn toc(&self) -> &Toc {
         &self.toc
+    }
+
+    /// Whether large compressed blocks of rows are left out from here on: see [`Event::Left`].
+    pub(super) const fn leave_blocks(&mut self, leaves: bool) {
+        self.leaves = leaves;
+    }
+
+    pub(super) const fn is_leaving(&self) -> bool {
+        let is_in_data = matches!(self.at, Some(At::Length | At::Chunk(_)));
+        is_in_data && (self.block.is_none() || self.waiting.is_some())
     }
 
     /// The next bytes.
@@ -75,10 +93,7 @@ impl CustomReader {
             if let At::Chunk(left) = at {
                 let count = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                 let (part, behind) = rest.split_at(count);
-                if let Some(block) = &mut self.block {
-                    let entry = self.toc.entries().get(self.current);
-                    block.feed(part, give).map_err(|fault| named(fault, entry))?;
-                }
+                self.stored(part, give)?;
                 self.offset += count as u64;
                 let left = left - count as u64;
                 self.at = Some(if left == 0 { At::Length } else { At::Chunk(left) });
@@ -97,6 +112,19 @@ impl CustomReader {
             }
         }
         Ok(())
+    }
+
+    /// Takes stored bytes of the open block.
+    fn stored(&mut self, bytes: &[u8], give: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.extend_from_slice(bytes);
+            if waiting.len() >= LEFT_BYTES {
+                (self.waiting, self.block) = (None, None);
+            }
+            return Ok(());
+        }
+        let Some(block) = &mut self.block else { return Ok(()) };
+        block.feed(bytes, give).map_err(|fault| named(fault, self.toc.entries().get(self.current)))
     }
 
     /// Bytes of a number with its sign.
@@ -138,6 +166,8 @@ impl CustomReader {
                 self.block = Some(Block::of_table(entry, header.codec, self.toc.settings().encoding)?);
                 self.at = Some(At::Length);
                 self.block_begin = self.offset;
+                let may_leave = self.leaves && header.codec == BlockCodec::Zlib;
+                self.waiting = (may_leave && !entry.copy_statement.is_empty()).then(Vec::new);
             }
             OBJECTS_BLOCK if entry.is_large_objects() => self.at = Some(At::ObjectId),
             _ => return Err(corrupt(format!("a block of type {kind} is for {}", entry.describe()))),
@@ -162,12 +192,13 @@ impl CustomReader {
 
     /// Behind the last chunk of a table or of a large object.
     fn end_data(&mut self, give: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        if let Some(waiting) = self.waiting.take() {
+            self.stored(&waiting, give)?;
+        }
         let entry = self.toc.entries().get(self.current);
         let is_small = self.block.as_ref().is_some_and(Block::is_small);
-        let rows = match self.block.take() {
-            Some(block) => block.finish(give).map_err(|fault| named(fault, entry))?,
-            None => 0,
-        };
+        let Some(block) = self.block.take() else { return self.end_left(give) };
+        let rows = block.finish(give).map_err(|fault| named(fault, entry))?;
         if entry.is_some_and(Entry::is_large_objects) {
             self.at = Some(At::ObjectId);
             return give(Event::ObjectEnd);
@@ -179,10 +210,21 @@ impl CustomReader {
         give(Event::End(rows))
     }
 
+    /// Behind the last chunk of a block that was left out.
+    fn end_left(&mut self, give: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        self.at = Some(At::BlockHead);
+        let form = self.form().ok_or_else(not_there)?;
+        give(Event::Left(&(self.block_begin..self.offset), &form))
+    }
+
     /// How the block of rows is read that has just begun.
     pub(super) fn block_form(&self) -> Option<BlockForm> {
+        if self.begins_block() { self.form() } else { None }
+    }
+
+    fn form(&self) -> Option<BlockForm> {
         let (header, entry) = (self.toc.header()?, self.toc.entries().get(self.current)?);
-        (self.begins_block() && !entry.copy_statement.is_empty()).then(|| BlockForm {
+        (!entry.copy_statement.is_empty()).then(|| BlockForm {
             entry: entry.describe(),
             int_bytes: header.int_bytes,
             codec: header.codec,

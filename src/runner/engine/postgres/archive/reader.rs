@@ -38,6 +38,9 @@ pub enum Event<'a> {
     /// Bytes of the archive that hold the block of rows which ends next, for
     /// [`ArchiveReader::skip_block`]; of custom archives only, and not where decoding it takes much memory.
     Place(&'a Range<u64>),
+    /// The block ends, and nothing of it was decoded: it lies in these bytes of the archive. Only after
+    /// [`ArchiveReader::leave_blocks`].
+    Left(&'a Range<u64>, &'a BlockForm),
     /// The block ends, after so many rows where it is for a `COPY`.
     End(u64),
 }
@@ -64,6 +67,22 @@ impl ArchiveReader {
     /// [`ArchiveReader::late_contents`] gave.
     pub fn with_contents(contents: Option<Arc<[u8]>>) -> Self {
         Self { contents, ..Self::default() }
+    }
+
+    /// Whether large compressed blocks of rows of a custom archive are left out from here on, for
+    /// [`BlockForm::prove`].
+    pub const fn leave_blocks(&mut self, leaves: bool) {
+        if let Some(Inner::Custom(reader)) = &mut self.inner {
+            reader.leave_blocks(leaves);
+        }
+    }
+
+    /// Whether what comes now is of a block that is, or may be, left out.
+    pub const fn is_leaving(&self) -> bool {
+        match &self.inner {
+            Some(Inner::Custom(reader)) => reader.is_leaving(),
+            Some(Inner::Files(_)) | None => false,
+        }
     }
 
     /// Memory that the table of contents takes, in bytes.
@@ -161,10 +180,17 @@ pub fn late_contents() -> Fault {
 }
 
 /// The fault with the entry whose data it is about; one of who takes the events stays as it is.
-pub(super) fn named(mut fault: Fault, entry: Option<&Entry>) -> Fault {
-    let is_own = matches!(fault.stage, Stage::Decompress | Stage::Inspect);
-    if let Some(entry) = entry.filter(|_| is_own) {
-        fault.message = format!("{}, in the data of {}", fault.message, entry.describe());
+pub(super) fn named(fault: Fault, entry: Option<&Entry>) -> Fault {
+    match entry {
+        Some(entry) => named_as(fault, &entry.describe()),
+        None => fault,
+    }
+}
+
+/// The same, with the entry as messages call it.
+pub(super) fn named_as(mut fault: Fault, entry: &str) -> Fault {
+    if matches!(fault.stage, Stage::Decompress | Stage::Inspect) {
+        fault.message = format!("{}, in the data of {entry}", fault.message);
     }
     fault
 }

@@ -101,7 +101,7 @@ impl Loading {
             }
             Event::ObjectBytes(bytes) => self.object.take(sender, bytes),
             Event::ObjectEnd => self.object.write(sender),
-            Event::Place(_) => Ok(()),
+            Event::Place(_) | Event::Left(..) => Ok(()),
             Event::End(rows) => self.end(sender, rows),
         }
     }
