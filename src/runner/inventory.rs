@@ -129,6 +129,8 @@ pub struct Outside {
     pub owner_bytes: u64,
     /// The same for all rights.
     pub rights_bytes: u64,
+    /// Subscriptions to publications of other servers.
+    pub subscriptions: u64,
     /// There are more names than are listed here.
     pub is_cut: bool,
     /// It makes objects as their owners, instead of giving them away later.

@@ -361,11 +361,12 @@ fn optional_parts_of_a_postgres_dump_are_as_the_manifest_says_or_by_default() {
         (Owners::Login, Privileges::Skip, MissingRoles::Fail)
     );
     assert_eq!((plain.objects.comments, plain.objects.publications), (Kept::Backup, Kept::Backup));
+    assert_eq!(plain.objects.subscriptions, Kept::Skip);
     assert_eq!((plain.objects.security_labels, plain.objects.tablespaces), (Kept::Skip, Kept::Skip));
     assert_eq!(server(", objects: {}, roles: {}"), plain, "empty is as absent");
     let all = server(
         ", roles: {owners: Backup, privileges: Backup, missing: Skip, map: [{from: a, to: \"B c\"}]}, \
-         objects: {comments: Skip, publications: Skip, securityLabels: Backup, tablespaces: Backup}",
+         objects: {comments: Skip, publications: Skip, subscriptions: Backup, securityLabels: Backup, tablespaces: Backup}",
     );
     assert_eq!(
         (all.roles.owners, all.roles.privileges, all.roles.missing),
@@ -373,6 +374,7 @@ fn optional_parts_of_a_postgres_dump_are_as_the_manifest_says_or_by_default() {
     );
     assert_eq!(all.roles.map, [RoleMapping { from: "a".into(), to: "B c".into() }]);
     assert_eq!((all.objects.comments, all.objects.publications), (Kept::Skip, Kept::Skip));
+    assert_eq!(all.objects.subscriptions, Kept::Backup);
     assert_eq!((all.objects.security_labels, all.objects.tablespaces), (Kept::Backup, Kept::Backup));
 }
 

@@ -80,6 +80,9 @@ pub struct ObjectParts {
     /// Publications of logical replication.
     #[serde(default = "taken")]
     pub publications: Kept,
+    /// Subscriptions of logical replication: made last, disabled, and without their replication slots.
+    #[serde(default = "left_out")]
+    pub subscriptions: Kept,
     /// Security labels, whose providers the server must have.
     #[serde(default = "left_out")]
     pub security_labels: Kept,
@@ -101,6 +104,7 @@ impl Default for ObjectParts {
         Self {
             comments: taken(),
             publications: taken(),
+            subscriptions: left_out(),
             security_labels: left_out(),
             tablespaces: left_out(),
         }

@@ -263,7 +263,7 @@ pub trait Engine: Send {
     /// place; tells the journal first. Gives back what was kept of each target.
     fn switch(&mut self) -> Result<Vec<Option<Previous>>>;
 
-    /// What a person should know of the switch that just was; empty before it.
+    /// What a person should know of the switch or [`Engine::hold`] that just was; empty before it.
     fn switch_notes(&mut self) -> Vec<String>;
 
     /// Removes what the run left beside the targets; gives back what could not be removed.

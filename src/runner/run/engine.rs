@@ -121,16 +121,12 @@ fn parts(server: &ServerTarget) -> postgres::Parts {
         (roles.privileges == Privileges::Backup, Part::Grants),
         (objects.comments == Kept::Backup, Part::Comments),
         (objects.publications == Kept::Backup, Part::Publications),
+        (objects.subscriptions == Kept::Backup, Part::Subscriptions),
         (objects.security_labels == Kept::Backup, Part::SecurityLabels),
         (objects.tablespaces == Kept::Backup, Part::Tablespaces),
     ];
     postgres::Parts {
-        left_out: wanted
-            .into_iter()
-            .filter_map(|(wanted, part)| (!wanted).then_some(part))
-            // `DROP DATABASE` fails where one is, so a load that has to be given up could not be dropped.
-            .chain([Part::Subscriptions])
-            .collect(),
+        left_out: wanted.into_iter().filter_map(|(wanted, part)| (!wanted).then_some(part)).collect(),
         skips_missing: roles.missing == MissingRoles::Skip,
         map: map.collect(),
     }

@@ -267,6 +267,8 @@ impl Run<'_, '_> {
     /// Leaves what was loaded for the run that switches.
     pub(super) fn hold(&mut self) -> Result<()> {
         let held = self.engine()?.hold()?;
+        let notes = self.engine()?.switch_notes();
+        self.report.warnings.extend(notes);
         if let Some(target) = &mut self.report.target {
             target.held = held;
         }

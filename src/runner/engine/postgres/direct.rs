@@ -6,10 +6,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::carry::Carried;
-use super::discard::end_sessions;
+use super::discard::{end_sessions, sessions_in};
 use super::held::oid_in;
 use super::names::ident;
 use super::server::{PostgresTarget, Server, Session, Who};
+use super::subscriptions::{are_idle, drop_idle, let_go};
 use super::survey::{Extensions, contents_in};
 use super::target::Target;
 use crate::reason::Reason;
@@ -44,6 +45,15 @@ pub(super) fn drop_old(target: &mut Target, server: &mut Server, context: &Conte
         }
         if settings.ends_sessions {
             end_sessions(session, name)?;
+        }
+        // They go once nothing else is in the way, since a database with one is not dropped.
+        if sessions_in(session, name)?.is_empty() && are_idle(settings, session, name)? {
+            let attempt = context.journal.attempt(Stage::Restore)?;
+            match let_go(settings, session, name) {
+                Ok(true) => attempt.done(),
+                Ok(false) => attempt.undone(),
+                Err(_) => attempt.in_doubt(),
+            }
         }
         let attempt = context.journal.attempt(Stage::Restore)?;
         let Err(error) = session.try_run(&sql) else {
@@ -152,6 +162,7 @@ fn drop_objects(session: &mut Session, settings: &PostgresTarget, what: &str) ->
         };
         session.run(what, &sql, Reason::PermissionDenied)?;
     }
+    drop_idle(session, &settings.database)?;
     let sql = "SELECT count(pg_catalog.lo_unlink(oid)) FROM pg_catalog.pg_largeobject_metadata";
     session.rows(what, sql, &[])?;
     if contents_in(session, &settings.database, Extensions::Leave)?.is_some() {

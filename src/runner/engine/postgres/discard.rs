@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::beside::Beside;
 use super::names::ident;
 use super::server::{PostgresTarget, Server, Session, Who};
+use super::subscriptions::let_go;
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::fault::{Fault, Result, Stage};
@@ -41,7 +42,10 @@ fn drop_all(
     // Never by force: somebody in it is a run that is alive after all.
     names.retain(|name| {
         let sql = format!("DROP DATABASE IF EXISTS {}", ident(name));
-        server.session.at(Stage::CleanUp).try_run(&sql).is_ok()
+        let session = server.session.at(Stage::CleanUp);
+        let is_free = |session: &mut Session| sessions_in(session, name).is_ok_and(|all| all.is_empty());
+        session.try_run(&sql).is_ok()
+            || (is_free(session) && let_go(settings, session, name).is_ok() && session.try_run(&sql).is_ok())
     });
     names
 }
@@ -73,7 +77,7 @@ pub(super) fn drop_held(
     if !beside(settings, server)?.iter().any(|name| name == held) {
         return Ok(None);
     }
-    drop_database(&mut server.session, server.facts.major(), held)?;
+    drop_database(settings, &mut server.session, server.facts.major(), held)?;
     Ok(Some(held.to_owned()))
 }
 
@@ -91,7 +95,7 @@ pub(super) fn drop_made(
     let mut session = settings.session(Who::Administrator, &settings.maintenance_database, stage, &never);
     let left = made.into_iter().filter_map(|name| {
         let done = match (&mut session, kept.get(&name)) {
-            (Ok(session), None) => drop_database(session, major, &name).map(|()| None),
+            (Ok(session), None) => drop_database(settings, session, major, &name).map(|()| None),
             (Ok(session), Some(other)) => keep_load(session, &name, other).map(Some),
             (Err(fault), _) => Err(fault.restated()),
         };
@@ -110,8 +114,15 @@ fn keep_load(session: &mut Session, name: &str, other: &str) -> Result<String> {
 }
 
 /// Drops a database with the sessions that are in it.
-pub(super) fn drop_database(session: &mut Session, major: u32, name: &str) -> Result<()> {
+pub(super) fn drop_database(
+    settings: &PostgresTarget,
+    session: &mut Session,
+    major: u32,
+    name: &str,
+) -> Result<()> {
     let session = session.at(Stage::CleanUp);
+    // One that stays keeps the database: the server says so.
+    let _ = let_go(settings, session, name);
     let sql = format!("DROP DATABASE IF EXISTS {}", ident(name));
     let what = format!("drop database {name}");
     if major >= FORCE_SINCE {

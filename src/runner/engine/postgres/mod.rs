@@ -47,6 +47,7 @@ mod spelled;
 pub mod split;
 pub mod statement;
 pub mod subject;
+mod subscriptions;
 mod survey;
 mod switch;
 mod tables;
@@ -144,6 +145,19 @@ impl Postgres {
             Way::Beside | Way::InPlace | Way::Emptied => Ok(()),
         }
     }
+
+    /// What fires by itself comes last: hooks are done, and after the switch a runner that is killed would
+    /// forget it. Gives back what a person should know.
+    fn make_subscriptions(&self) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        // What is taken up has its own already.
+        for target in self.targets.iter().filter(|target| target.taken.is_none()) {
+            let Some(loaded) = &target.loaded else { continue };
+            let (database, cancel) = (target.verified()?, &self.context.cancel);
+            notes.extend(subscriptions::make(&target.settings, &database, &loaded.subscriptions, cancel)?);
+        }
+        Ok(notes)
+    }
 }
 
 fn out_of_order(what: &str) -> Fault {
@@ -227,6 +241,7 @@ impl Engine for Postgres {
 
     fn hold(&mut self) -> Result<Vec<String>> {
         let cancel = self.context.cancel.clone();
+        self.switch_notes = self.make_subscriptions()?;
         let Some(server) = &mut self.server else { return Err(out_of_order("the targets were not locked")) };
         for target in &self.targets {
             target.verified()?;
@@ -299,6 +314,7 @@ impl Engine for Postgres {
 
     fn switch(&mut self) -> Result<Vec<Option<Previous>>> {
         let context = self.context.clone();
+        let made = self.make_subscriptions()?;
         let Some(server) = &mut self.server else { return Err(out_of_order("the targets were not locked")) };
         let mut all = Vec::new();
         for target in &self.targets {
@@ -312,7 +328,8 @@ impl Engine for Postgres {
         }
         let switched = switch::switch(&all, server, &context)?;
         self.made.retain(|name| all.iter().all(|it| it.shadow != *name));
-        self.switch_notes = switched.notes;
+        self.switch_notes = made;
+        self.switch_notes.extend(switched.notes);
         for target in &mut self.targets {
             target.taken = None;
         }

@@ -45,6 +45,7 @@ pub(super) fn note(outside: &mut Outside, text: &[u8], cut: bool) {
         outside.encoding = value;
         outside.encoding.truncate(NAME_BYTES);
     }
+    outside.subscriptions += u64::from(text.starts_with(b"CREATE SUBSCRIPTION "));
     let gives = text.starts_with(b"ALTER ") && memmem::find(text, OWNER).is_some();
     if !gives && !BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
         return;
@@ -65,7 +66,7 @@ fn take(outside: &mut Outside, step: &Step, bytes: usize) {
     let used = match step {
         // It is the server's own, which keeps its owner where the login may not change that.
         Step::Owner { .. } if step.is_owner_of_public() => return,
-        // Subscriptions are never restored.
+        // A subscription belongs to the login that makes it.
         Step::Owner { object: Object::Subscription, .. } => return,
         Step::Owner { .. } => RoleUse::Owner,
         Step::Grant { .. } => RoleUse::Grantee,
@@ -139,6 +140,7 @@ pub(super) fn add(outside: &mut Outside, other: &Outside) {
     }
     outside.owner_bytes += other.owner_bytes;
     outside.rights_bytes += other.rights_bytes;
+    outside.subscriptions += other.subscriptions;
     outside.is_cut |= other.is_cut;
     outside.acts_as_owners |= other.acts_as_owners;
     if outside.encoding.is_empty() {
@@ -154,6 +156,7 @@ pub(super) fn note_entries(outside: &mut Outside, entries: &[Entry], settings: S
             outside.owner_bytes += (object.len() + entry.owner.len() + KEPT_BYTES) as u64;
         }
         add_tablespace(outside, &entry.tablespace);
+        outside.subscriptions += u64::from(entry.desc == b"SUBSCRIPTION");
     }
     let speaking = |entry: &&Entry| entry.desc == b"ENCODING" || ENTRIES.contains(&entry.desc.as_slice());
     for entry in entries.iter().filter(speaking) {
@@ -229,6 +232,17 @@ mod tests {
         let spaces = |text: &str| noted(text, false).tablespaces.into_iter().collect::<Vec<_>>();
         assert_eq!(spaces("SET default_tablespace = \"Fast disk\";"), [b"Fast disk".to_vec()]);
         assert_eq!(spaces("SET default_tablespace = '';"), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn subscriptions_are_counted_even_where_their_statements_are_cut() {
+        for (text, expected) in [
+            ("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (connect = false);", 1),
+            ("CREATE SUBSCRIPTION s CONNECTION 'x", 1),
+            ("COMMENT ON SUBSCRIPTION s IS 'CREATE SUBSCRIPTION t';", 0),
+        ] {
+            assert_eq!(noted(text, true).subscriptions, expected, "{text}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::server::{PostgresTarget, Server};
 use super::survey::{Seen, Way};
-use super::{direct, extensions, locale, roles};
+use super::{direct, extensions, locale, roles, subscriptions};
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::engine::Findings;
@@ -28,6 +28,7 @@ pub(super) fn check(
     notes.extend(locale::check(settings, server, seen, incoming)?);
     notes.extend(extensions::check(settings, server, seen, &incoming.facts.extensions)?);
     notes.extend(roles::check(settings, server, &incoming.facts.outside)?);
+    subscriptions::check(settings, server, seen, &incoming.facts.outside)?;
     let tablespace = seen.database.as_ref().and_then(|existing| existing.tablespace.as_ref());
     if let Some(tablespace) = tablespace.filter(|it| !it.is_open && !seen.is_in_place()) {
         notes.push(format!(
@@ -57,6 +58,7 @@ pub(super) fn check(
         }
     }
     notes.extend(in_the_way(settings, server, seen)?);
+    notes.extend(subscriptions::in_the_way(settings, server, seen, &incoming.facts.outside)?);
     Ok(Findings { space: None, notes })
 }
 
@@ -169,9 +171,7 @@ fn in_the_way(settings: &PostgresTarget, server: &mut Server, seen: &Seen) -> Re
                        WHERE datname = $1::pg_catalog.name \
                          AND coalesce(backend_type, 'client backend') = 'client backend'), \
                       (SELECT count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = $1::pg_catalog.name), \
-                      (SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE database = $1::pg_catalog.name), \
-                      (SELECT count(*) FROM pg_catalog.pg_subscription s \
-                       JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE datname = $1::pg_catalog.name)";
+                      (SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE database = $1::pg_catalog.name)";
     let row = server.session.at(Stage::Preflight).row("look at who uses the target", sql, &[database])?;
     let number = |index: usize| row.text(index).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
     let reason = if seen.way == Way::Beside { Reason::SwapNotPossible } else { Reason::TargetBusy };
@@ -179,13 +179,6 @@ fn in_the_way(settings: &PostgresTarget, server: &mut Server, seen: &Seen) -> Re
         let message = format!(
             "{database} has {} prepared transactions, and cannot be replaced until they are committed or rolled back",
             number(1)
-        );
-        return Err(Fault::new(Stage::Preflight, reason, message));
-    }
-    if number(3) > 0 && !seen.is_in_place() {
-        let message = format!(
-            "{database} has {} subscriptions, whose workers are always in it; drop or disable them first",
-            number(3)
         );
         return Err(Fault::new(Stage::Preflight, reason, message));
     }

@@ -127,7 +127,7 @@ fn put_away(
         ));
         return None;
     }
-    if let Err(fault) = drop_database(&mut server.session, server.facts.major(), &name) {
+    if let Err(fault) = drop_database(settings, &mut server.session, server.facts.major(), &name) {
         notes.push(format!("the replaced database {name} is left: {}", fault.full_message()));
     }
     None

@@ -50,7 +50,7 @@ pub(super) fn finish(
         let count = counted(notices.count, "warning");
         notes.push(format!("the server gave {count}, the first: {}", first.message));
     }
-    Ok(Loaded { rows, counts, grown, census: gate.census.clone(), notes })
+    Ok(Loaded { rows, counts, grown, census: gate.census.clone(), notes, ..Loaded::default() })
 }
 
 /// Tables of extensions, which come with rows of their own.

@@ -58,6 +58,11 @@ impl Gate {
         }
     }
 
+    /// Whether a backslash in a plain constant is itself.
+    pub(super) const fn is_conforming(&self) -> bool {
+        self.options.standard_conforming_strings
+    }
+
     /// What may be sent; `None`: it is left out.
     pub(super) fn judged(&mut self, text: &[u8], place: &Place) -> Result<Option<Step>> {
         match judge(text, &self.options) {

@@ -19,6 +19,7 @@ mod gate;
 mod indexing;
 mod lane;
 mod lanes;
+mod last;
 mod place;
 mod queue;
 mod roles;
@@ -45,6 +46,7 @@ use self::session::Door;
 use self::sizes::Sizes;
 use crate::runner::engine::postgres::census::Census;
 use crate::runner::engine::postgres::server::PostgresTarget;
+use crate::runner::engine::postgres::subscriptions::Waiting;
 use crate::runner::engine::{Context, Dump, DumpParts};
 use crate::runner::fault::Result;
 use crate::runner::inventory::{DatabaseEntry, DumpFormat, Outside};
@@ -65,7 +67,7 @@ struct LoadOptions<'a> {
 }
 
 /// What a load has to tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Loaded {
     /// Rows that the server took in, by table.
     pub(super) rows: BTreeMap<String, u64>,
@@ -77,11 +79,13 @@ pub(super) struct Loaded {
     pub(super) census: Census,
     /// What was left out, and what the server made of it.
     pub(super) notes: Vec<String>,
+    /// What is made when all else is done, and was not.
+    pub(super) subscriptions: Waiting,
 }
 
 impl Loaded {
     /// Takes in what another part of the same dump has loaded into the same database.
-    fn add(&mut self, other: Self) {
+    fn add(&mut self, other: Self) -> Result<()> {
         for (table, rows) in other.rows {
             *self.rows.entry(table).or_default() += rows;
         }
@@ -90,6 +94,7 @@ impl Loaded {
         self.grown.extend(other.grown);
         self.census.add_all(&other.census);
         self.notes.extend(other.notes);
+        self.subscriptions.add(other.subscriptions)
     }
 
     /// A copy that the server has made of a database with these tables.

@@ -72,10 +72,7 @@ impl Loading<'_> {
     fn leave(&mut self) -> Result<()> {
         let Some((index, sender)) = self.present.take() else { return Ok(()) };
         let loaded = sender.finish()?;
-        if let Some(all) = self.loaded.get_mut(index) {
-            all.add(loaded);
-        }
-        Ok(())
+        self.loaded.get_mut(index).map_or(Ok(()), |all| all.add(loaded))
     }
 }
 

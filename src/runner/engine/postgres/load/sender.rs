@@ -20,11 +20,12 @@ use super::session::{Door, Settings};
 use super::sizes::Sizes;
 use super::turn::{Class, Scope, Turn, holds, turn};
 use super::work::{Job, Statement, Task, WAITING_BYTES};
-use super::{LoadOptions, Loaded};
+use super::{LoadOptions, Loaded, last};
 use crate::runner::engine::postgres::names::quote_ident;
 use crate::runner::engine::postgres::parts::Parts;
 use crate::runner::engine::postgres::roles::absent;
 use crate::runner::engine::postgres::statement::{LargeObject, Object, Options, Part, Step};
+use crate::runner::engine::postgres::subscriptions::Waiting;
 use crate::runner::engine::postgres::wire::WireError;
 use crate::runner::fault::{Result, Stage};
 use crate::runner::inventory::{Outside, RoleUse};
@@ -55,6 +56,8 @@ pub(super) struct Sender {
     strange: bool,
     /// What waits for the end.
     roles: Roles,
+    /// What waits for the end of the run.
+    subscriptions: Waiting,
     /// Roles that will own something, as the server has them.
     owners: Vec<String>,
     /// Tables whose rows one lane takes in.
@@ -83,6 +86,7 @@ impl Sender {
             series: Series::new(session, door.batch()),
             owners: owners(parts, load.outside),
             roles: Roles::new(parts.clone(), absent),
+            subscriptions: Waiting::default(),
             lanes: Lanes::new(door.clone(), load.lanes, indexing, load.parts.clone()),
             door,
             gate: Gate::new(options),
@@ -133,6 +137,9 @@ impl Sender {
     pub(super) fn statement(&mut self, text: &[u8], place: &Place) -> Result<()> {
         self.check_cancel()?;
         let Some(step) = self.gate.judged(text, place)? else { return Ok(()) };
+        if last::waits(&mut self.subscriptions, &step, text, (place, &self.settings, &mut self.gate))? {
+            return Ok(());
+        }
         let changed = match self.roles.take(&step, text, place, &self.settings)? {
             Fate::Send(changed) => changed,
             Fate::Kept => return Ok(()),
@@ -314,7 +321,9 @@ impl Sender {
         let mut done = self.lanes.close()?;
         notices.count += done.notices.count;
         notices.first.append(&mut done.notices.first);
-        finish(self.series.session, &self.door.settings, &self.gate, Done { notices, ..done })
+        let done = Done { notices, ..done };
+        let loaded = finish(self.series.session, &self.door.settings, &self.gate, done)?;
+        Ok(Loaded { subscriptions: self.subscriptions, ..loaded })
     }
 }
 

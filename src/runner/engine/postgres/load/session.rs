@@ -75,6 +75,11 @@ impl Settings {
         Self(Arc::new(others.chain([(name, statement.to_vec())]).collect()))
     }
 
+    /// The statement that made a setting.
+    pub(super) fn of(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, statement)| statement.as_slice())
+    }
+
     /// Whether both are one.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

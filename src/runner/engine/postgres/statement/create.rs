@@ -7,7 +7,7 @@ use super::step::Step;
 use super::tokens::{Tokens, Top, is_word};
 use super::{
     BROKEN, NOT_WRITTEN, OTHER_FORM, Options, Part, SYSTEM_SCHEMA, Verdict, cluster, keys, send, send_part,
-    skip, tables,
+    skip, subscription, tables,
 };
 use crate::runner::engine::postgres::names::{Name, is_system_schema};
 
@@ -53,7 +53,7 @@ fn of(object: Object, mut tokens: Tokens<'_>, options: &Options) -> Verdict {
         Object::Function | Object::Procedure => routine(tokens, options),
         Object::Extension => extension(tokens),
         Object::UserMapping => user_mapping(tokens),
-        Object::Subscription => subscription(tokens, options),
+        Object::Subscription => subscription::create(tokens, options),
         Object::Operator => operator(tokens),
         Object::Cast | Object::Transform => send(Step::Create { object, name: None }),
         Object::Schema => {
@@ -184,22 +184,6 @@ fn user_mapping(mut tokens: Tokens<'_>) -> Verdict {
         Some(Step::UserMapping { role, server })
     })();
     mapping.map_or(Err(OTHER_FORM), send)
-}
-
-/// A subscription as `pg_dump` writes it: it is made without a connection to the publisher.
-fn subscription(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
-    let name = tokens.ident().ok_or(OTHER_FORM)?;
-    let connects = !(tokens.words("CONNECTION") && tokens.text().is_some() && tokens.find("WITH"));
-    if connects
-        || !tokens.punct(b'(')
-        || !tokens.words("CONNECT")
-        || !tokens.punct(b'=')
-        || !tokens.words("FALSE")
-    {
-        return Err("it would connect to another server at once; dump tools write `connect = false` first");
-    }
-    let what = format!("subscription {}", Name::bare(name.clone()));
-    send_part(Step::Subscription { name }, Part::Subscriptions, what, options)
 }
 
 fn routine(mut tokens: Tokens<'_>, options: &Options) -> Verdict {

@@ -282,6 +282,7 @@ const HOSTILE: &[&str] = &[
     "CREATE SUBSCRIPTION s CONNECTION 'host=canary' PUBLICATION p WITH (connect = true)",
     "CREATE SUBSCRIPTION s CONNECTION 'host=canary' PUBLICATION p WITH (enabled = true)",
     "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (slot_name = 'connect = false')",
+    "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (connect = false, canary = true)",
     "ALTER SUBSCRIPTION s ENABLE",
     "ALTER SUBSCRIPTION s CONNECTION 'host=canary'",
     "CREATE USER canary",
@@ -480,6 +481,11 @@ fn what_no_dump_tool_writes_is_sent_only_where_all_is() {
     assert!(all("DO $$ BEGIN").starts_with("unsafe "));
     assert_eq!(all("CREATE ROLE x SUPERUSER"), "skip ROLE x");
     assert_eq!(all("DROP TABLE t"), "skip DROP TABLE t");
+    // Nor does it act on another server.
+    let subscribe = "CREATE SUBSCRIPTION s CONNECTION 'canary' PUBLICATION p";
+    assert!(all(subscribe).starts_with("unsafe CREATE SUBSCRIPTION"), "{}", all(subscribe));
+    let without = Options { skip: BTreeSet::from([Part::Subscriptions]), ..options.clone() };
+    assert_eq!(brief(&judge(subscribe.as_bytes(), &without)), "skip subscription s");
 }
 
 #[test]
