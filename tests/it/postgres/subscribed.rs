@@ -26,8 +26,8 @@ fn a_restore_over_its_own_result_works_every_night() {
                     .unwrap_or_else(|fault| panic!("{major} {number} {night}: {}", fault.full_message()));
                 assert_eq!(server.sql(&target, MADE), "Odd s|f|\nnews|f|", "{major} {number} {night}");
                 assert_eq!(done.previous.is_some(), keeps && night > 0);
-                let fate = if keeps { "stay with" } else { "go with" };
-                let expected = format!("(2 disabled subscriptions): they {fate} the replaced database");
+                let fate = if keeps { "stay with" } else { "are dropped with" };
+                let expected = format!("2 disabled subscriptions, which {fate} the replaced database");
                 assert_eq!(told(&done).contains(&expected), night > 0, "{}", told(&done));
             }
             let kept = if keeps { 2 } else { 0 };
@@ -77,7 +77,7 @@ fn subscriptions_of_the_target_are_in_the_way_unless_nothing_hangs_on_them() {
         let what = format!("{slot} direct {is_direct} keeps {keeps}");
         match (restore(run, &backup), expected) {
             (Ok(done), None) => {
-                assert!(told(&done).contains("(1 disabled subscription)"), "{what}: {}", told(&done))
+                assert!(told(&done).contains("1 disabled subscription,"), "{what}: {}", told(&done));
             }
             (Err(fault), Some((reason, part))) => {
                 assert_eq!(fault.reason, reason, "{what}: {}", fault.message);
@@ -123,7 +123,7 @@ fn a_login_that_may_not_drop_the_targets_subscriptions_is_told_before_the_first_
         assert!(fault.message.contains("1 subscription that creator may not drop"), "{}", fault.message);
     }
     let done = restore(settings(server, CREATOR, &target), &backup).unwrap();
-    assert!(done.notes.join("\n").contains("they stay with the replaced database"), "{:?}", done.notes);
+    assert!(done.notes.join("\n").contains("which stay with the replaced database"), "{:?}", done.notes);
     let previous = done.previous.unwrap().name;
     server.sql(&previous, "drop subscription s");
 }

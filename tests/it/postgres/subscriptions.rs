@@ -234,14 +234,12 @@ fn they_are_made_after_hooks_and_a_run_that_fails_leaves_none() {
     verified(&mut engine, &backup).unwrap();
     server.sql(
         &shadow,
-        &format!(
-            "create subscription s connection 'host=h' publication p with (connect = false, slot_name = none)"
-        ),
+        "create subscription s connection 'host=h' publication p with (connect = false, slot_name = none)",
     );
     drop(engine);
     let mut engine = Target::new(wanted(server, SUPERUSER, &target), Context::default());
     wait_until("the lock of the dead run is free", || engine.survey().is_ok());
-    assert_eq!(engine.clear(&[], "2026-01-01T00:00:00Z".parse().unwrap()).unwrap(), [shadow.clone()]);
+    assert_eq!(engine.clear(&[], "2026-01-01T00:00:00Z".parse().unwrap()).unwrap(), [shadow.as_str()]);
     engine.discard();
 
     // One that somebody has given a slot stays, and the database with it.
@@ -284,7 +282,7 @@ fn a_held_load_has_its_subscriptions_and_is_taken_up_or_dropped_with_them() {
             assert_eq!(server.sql(&target, MADE), "Odd s|f|\nnews|f|");
         } else {
             assert_eq!(
-                engine.clear(&[held.clone()], "2026-01-01T00:00:00Z".parse().unwrap()).unwrap(),
+                engine.clear(std::slice::from_ref(&held), "2026-01-01T00:00:00Z".parse().unwrap()).unwrap(),
                 [held]
             );
         }

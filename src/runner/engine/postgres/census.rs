@@ -70,10 +70,8 @@ fn made(step: &Step, text: &[u8]) -> Option<Kind> {
         Step::Rule { .. } => Some(Kind::Rule),
         Step::Policy { .. } => Some(Kind::Policy),
         Step::LargeObject(LargeObject::Create(_) | LargeObject::CreateAndOpen(_)) => Some(Kind::LargeObject),
-        // They may be the server's own, as `public` is.
-        Step::Comment { object: Object::Schema | Object::Extension } => None,
-        // It is the server's, as the list of subscriptions is.
-        Step::Comment { object: Object::Subscription } => None,
+        // They may be the server's own, as `public` is; those on subscriptions are in a list of the server's.
+        Step::Comment { object: Object::Schema | Object::Extension | Object::Subscription } => None,
         Step::Comment { .. } => Some(Kind::Comment),
         _ => None,
     }

@@ -93,8 +93,8 @@ pub(in super::super) fn in_the_way(
     }
     Ok((found.slotted + found.idle > 0).then(|| {
         let number = counted(found.slotted + found.idle, "disabled subscription");
-        let fate = if is_kept { "stay with the replaced database" } else { "go with the replaced database" };
-        format!("{database} has subscriptions ({number}): they {fate}")
+        let fate = if is_kept { "stay with" } else { "are dropped with" };
+        format!("{database} has {number}, which {fate} the replaced database")
     }))
 }
 

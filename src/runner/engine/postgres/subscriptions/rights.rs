@@ -38,17 +38,18 @@ pub(in super::super) fn check(
     let session = server.session.at(Stage::Preflight);
     let row = session.row("ask for the right to make subscriptions", RIGHTS, &[user, database])?;
     let is = |index: usize| row.text(index) == Some("t");
-    let lacking = match (is(0), is(1)) {
-        (true, _) => return Ok(()),
-        (false, _) if major < ROLE_SINCE => {
-            "before PostgreSQL 16 superusers alone may, with allowSuperuser".to_owned()
-        }
-        (false, false) => format!("it is no member of pg_create_subscription (GRANT it to {user})"),
-        // The database beside the target is its own.
-        (false, true) if seen.is_in_place() && !is(2) => {
-            format!("it lacks CREATE on the database {database} (GRANT it to {user})")
-        }
-        (false, true) => return Ok(()),
+    if is(0) {
+        return Ok(());
+    }
+    let lacking = if major < ROLE_SINCE {
+        "before PostgreSQL 16 superusers alone may, with allowSuperuser".to_owned()
+    } else if !is(1) {
+        format!("it is no member of pg_create_subscription (GRANT it to {user})")
+    } else if seen.is_in_place() && !is(2) {
+        // One beside the target is its own.
+        format!("it lacks CREATE on the database {database} (GRANT it to {user})")
+    } else {
+        return Ok(());
     };
     let message = format!(
         "{user} may not make the subscriptions of the backup: {lacking}; or leave them out \
