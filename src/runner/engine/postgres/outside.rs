@@ -22,7 +22,8 @@ const NAME_BYTES: usize = 63;
 /// Memory of a statement that waits for the end of a load, beside its text, in bytes.
 pub(super) const KEPT_BYTES: usize = 200;
 /// How statements begin that may name a role or a tablespace; those with an owner are of many kinds.
-const BEGINNINGS: [&[u8]; 8] = [
+const BEGINNINGS: [&[u8]; 9] = [
+    b"CREATE SCHEMA ",
     b"ALTER DEFAULT PRIVILEGES ",
     b"GRANT ",
     b"REVOKE ",
@@ -65,10 +66,12 @@ pub(super) fn note(outside: &mut Outside, text: &[u8], cut: bool) {
 fn take(outside: &mut Outside, step: &Step, bytes: usize) {
     let used = match step {
         // It is the server's own, which keeps its owner where the login may not change that.
-        Step::Owner { .. } if step.is_owner_of_public() => return,
+        _ if step.is_owner_of_public() => return,
         // A subscription belongs to the login that makes it.
         Step::Owner { object: Object::Subscription, .. } => return,
-        Step::Owner { .. } => RoleUse::Owner,
+        // The role may be a word that means the login.
+        Step::OwnedSchema { role, .. } if !role.is_name() => return,
+        Step::Owner { .. } | Step::OwnedSchema { .. } => RoleUse::Owner,
         Step::Grant { .. } => RoleUse::Grantee,
         Step::DefaultPrivileges { makers, roles } => {
             outside.rights_bytes += (bytes + KEPT_BYTES) as u64;
@@ -210,6 +213,10 @@ mod tests {
             ("ALTER TABLE s.t OWNER TO a;", vec![("a", Owner)]),
             ("ALTER SCHEMA s OWNER TO \"A b\";", vec![("A b", Owner)]),
             ("ALTER SCHEMA public OWNER TO postgres;", vec![]),
+            ("CREATE SCHEMA s AUTHORIZATION a;", vec![("a", Owner)]),
+            ("CREATE SCHEMA s AUTHORIZATION current_user;", vec![]),
+            ("CREATE SCHEMA public AUTHORIZATION a;", vec![]),
+            ("CREATE SCHEMA s;", vec![]),
             ("ALTER DATABASE d OWNER TO a;", vec![]),
             ("ALTER SUBSCRIPTION s OWNER TO a;", vec![]),
             ("GRANT SELECT ON TABLE s.t TO a WITH GRANT OPTION;", vec![("a", Grantee)]),

@@ -24,7 +24,7 @@ use super::{LoadOptions, Loaded, last};
 use crate::runner::engine::postgres::names::quote_ident;
 use crate::runner::engine::postgres::parts::Parts;
 use crate::runner::engine::postgres::roles::absent;
-use crate::runner::engine::postgres::statement::{LargeObject, Object, Options, Part, Step};
+use crate::runner::engine::postgres::statement::{LargeObject, Object, Options, Part, Role, Step};
 use crate::runner::engine::postgres::subscriptions::Waiting;
 use crate::runner::engine::postgres::wire::WireError;
 use crate::runner::fault::{Result, Stage};
@@ -137,6 +137,9 @@ impl Sender {
     pub(super) fn statement(&mut self, text: &[u8], place: &Place) -> Result<()> {
         self.check_cancel()?;
         let Some(step) = self.gate.judged(text, place)? else { return Ok(()) };
+        if let Step::OwnedSchema { name, role } = &step {
+            return self.owned_schema(name, role, place);
+        }
         if last::waits(&mut self.subscriptions, &step, text, (place, &self.settings, &mut self.gate))? {
             return Ok(());
         }
@@ -167,6 +170,17 @@ impl Sender {
             }
             Turn::Task(class, scope) => self.task(text, &step, place, (class, scope)),
         }
+    }
+
+    /// Makes a schema, and gives it away as any other object is: in the end, to its owner's name at the server.
+    fn owned_schema(&mut self, name: &[u8], role: &Role, place: &Place) -> Result<()> {
+        let schema = quote_ident(name);
+        self.statement(&[b"CREATE SCHEMA ".as_slice(), &schema].concat(), place)?;
+        if !role.is_name() {
+            return Ok(());
+        }
+        let owner = quote_ident(&role.name);
+        self.statement(&[b"ALTER SCHEMA ".as_slice(), &schema, b" OWNER TO ", &owner].concat(), place)
     }
 
     /// Waits for all that was given out, and sends what has waited for that.

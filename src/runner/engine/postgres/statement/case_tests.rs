@@ -600,6 +600,8 @@ pub(super) const REAL: &[(&str, &str)] = &[
 
 /// The same of older releases, and rarer forms.
 pub(super) const OTHER: &[(&str, &str)] = &[
+    ("CREATE SCHEMA s AUTHORIZATION \"R x\"", "schema s of \"R x\""),
+    ("CREATE SCHEMA s AUTHORIZATION CURRENT_USER;", "schema s of current_user"),
     ("SET search_path = public, pg_catalog", "set search_path [public,pg_catalog]"),
     (r#"SET search_path = "Odd ""schema", pg_catalog"#, r#"set search_path ["Odd ""schema",pg_catalog]"#),
     ("SET search_path = ''", "set search_path []"),

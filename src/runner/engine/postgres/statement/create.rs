@@ -58,10 +58,15 @@ fn of(object: Object, mut tokens: Tokens<'_>, options: &Options) -> Verdict {
         Object::Cast | Object::Transform => send(Step::Create { object, name: None }),
         Object::Schema => {
             let schema = name(&mut tokens)?;
+            let is_owned = tokens.words("AUTHORIZATION");
+            let role = is_owned.then(|| Role::read(&mut tokens).ok_or(OTHER_FORM)).transpose()?;
             if schema.schema.is_some() || is_system_schema(&schema.name) || !tokens.end() {
                 return Err(OTHER_FORM);
             }
-            send(Step::Create { object, name: Some(schema) })
+            send(match role {
+                Some(role) => Step::OwnedSchema { name: schema.name, role },
+                None => Step::Create { object, name: Some(schema) },
+            })
         }
         Object::View | Object::MaterializedView => view(object, tokens),
         Object::Publication => {

@@ -25,6 +25,13 @@ pub enum Step {
         /// Its name, for kinds whose name says where they are.
         name: Option<Name>,
     },
+    /// A schema that belongs to a role at once: sent as two statements, since owners come in the end.
+    OwnedSchema {
+        /// Its name.
+        name: Vec<u8>,
+        /// Its owner.
+        role: Role,
+    },
     /// A change of an object that is no table, in its order.
     Alter {
         /// What is changed.
@@ -339,7 +346,9 @@ impl Step {
     /// The roles that the statement names, in its order: each must be there.
     pub fn roles(&self) -> Vec<&Role> {
         let all: Vec<&Role> = match self {
-            Self::Owner { role, .. } | Self::UserMapping { role, .. } => vec![role],
+            Self::Owner { role, .. } | Self::OwnedSchema { role, .. } | Self::UserMapping { role, .. } => {
+                vec![role]
+            }
             Self::Policy { roles, .. } | Self::Grant { roles, .. } => roles.iter().collect(),
             Self::DefaultPrivileges { makers, roles } => makers.iter().chain(roles).collect(),
             Self::Grantor { role } => role.iter().collect(),
@@ -351,8 +360,13 @@ impl Step {
     /// Whether it gives away the schema `public`, which every new database has: dumps of servers before 15 by
     /// later clients say that it belongs to the server's first role.
     pub fn is_owner_of_public(&self) -> bool {
-        matches!(self, Self::Owner { object: Object::Schema, name: Some(name), .. }
-            if name.schema.is_none() && name.name == b"public")
+        match self {
+            Self::Owner { object: Object::Schema, name: Some(name), .. } => {
+                name.schema.is_none() && name.name == b"public"
+            }
+            Self::OwnedSchema { name, .. } => name == b"public",
+            _ => false,
+        }
     }
 
     /// Why only a superuser may run the statement; `None` if that is not known from its kind.
