@@ -17,7 +17,7 @@ use crate::support::{examine_file, fixtures, ring};
 
 /// How people pack a directory.
 #[derive(Clone, Copy, Debug)]
-enum Packed {
+pub(super) enum Packed {
     /// `tar -cf DUMP.tar toc.dat …`
     ContentsFirst,
     /// `tar -C FOLDER -cf DUMP.tar .`, whose order is the file system's.
@@ -27,7 +27,7 @@ enum Packed {
 }
 
 /// The directory format in a TAR.
-fn pack(folder: &Path, how: Packed) -> Vec<u8> {
+pub(super) fn pack(folder: &Path, how: Packed) -> Vec<u8> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -56,7 +56,7 @@ fn pack(folder: &Path, how: Packed) -> Vec<u8> {
 }
 
 /// Pass 1 on a backup without a sidecar.
-fn examine(bytes: &[u8]) -> Result<(tempfile::TempDir, Examined)> {
+pub(super) fn examine(bytes: &[u8]) -> Result<(tempfile::TempDir, Examined)> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("dump.tar"), bytes).unwrap();
     let examined = examine_file(folder.path(), "dump.tar", &ring(&[], false), &Options::default())?;

@@ -9,6 +9,7 @@ mod formats;
 mod lanes;
 mod locales;
 mod optional;
+mod owned_ways;
 mod owners;
 mod regression;
 mod restores;

@@ -12,7 +12,7 @@ use super::restores::{Backup, databases, difference, fresh, refused, restore, se
 use crate::parts::postgres::{CREATOR, PASSWORD, PLAIN, Postgres, SUPERUSER, own_postgres, postgres};
 
 /// Roles of one test, whose names no other has: roles are the server's, not a database's.
-struct Cast {
+pub(super) struct Cast {
     own: String,
     other: String,
     reader: String,
@@ -20,7 +20,7 @@ struct Cast {
 }
 
 impl Cast {
-    fn new(server: &Postgres, test: &str) -> Self {
+    pub(super) fn new(server: &Postgres, test: &str) -> Self {
         let name = |part: &str| fresh(&format!("{test}_{part}"));
         let odd = format!("Odd \"{}\" TO x", fresh(test));
         let cast = Self { own: name("own"), other: name("other"), reader: name("reader"), odd };
@@ -36,7 +36,7 @@ fn quoted(role: &str) -> String {
 }
 
 /// A database in which every kind of object has an owner, and rights are of every form.
-fn source(server: &Postgres, cast: &Cast) -> String {
+pub(super) fn source(server: &Postgres, cast: &Cast) -> String {
     let database = server.database();
     let Cast { own, other, reader, odd } = cast;
     let odd = quoted(odd);
@@ -101,11 +101,11 @@ fn source(server: &Postgres, cast: &Cast) -> String {
 }
 
 /// Everything of the backup.
-fn everything() -> Parts {
+pub(super) fn everything() -> Parts {
     Parts { left_out: BTreeSet::from([Part::Subscriptions, Part::SecurityLabels]), ..Parts::default() }
 }
 
-fn with(server: &Postgres, user: &str, target: &str, parts: Parts) -> PostgresTarget {
+pub(super) fn with(server: &Postgres, user: &str, target: &str, parts: Parts) -> PostgresTarget {
     PostgresTarget { parts, ..settings(server, user, target) }
 }
 
@@ -259,16 +259,22 @@ fn what_names_a_missing_role_is_left_out_where_that_is_wanted() {
     }
 }
 
-#[test]
-fn a_login_gives_away_to_roles_that_it_is_a_member_of_and_to_no_others() {
-    for major in [12, 15, 18] {
-        let server = postgres(major);
-        let name = |part: &str| fresh(&format!("{part}{major}"));
-        let (own, second, login) = (name("team"), name("team_2"), name("member"));
+/// A login that is a member of two roles, which own what is in a database: the login, the roles, the database.
+pub(super) struct Member {
+    pub(super) login: String,
+    own: String,
+    second: String,
+    pub(super) source: String,
+}
+
+impl Member {
+    pub(super) fn new(server: &Postgres, test: &str, rights: &str) -> Self {
+        let name = |part: &str| fresh(&format!("{part}_{test}_{}", server.major));
+        let (own, second, login) = (name("team"), name("team_second"), name("member"));
         server.sql(
             "postgres",
             &format!(
-                "create role {own}; create role {second}; create role {login} login createdb password '{PASSWORD}';
+                "create role {own}; create role {second}; create role {login} login {rights} password '{PASSWORD}';
                  grant {own}, {second} to {login}"
             ),
         );
@@ -286,6 +292,15 @@ fn a_login_gives_away_to_roles_that_it_is_a_member_of_and_to_no_others() {
                  set role {second}; create table s.u (a int); grant select on s.t to {CREATOR}"
             ),
         );
+        Self { login, own, second, source }
+    }
+}
+
+#[test]
+fn a_login_gives_away_to_roles_that_it_is_a_member_of_and_to_no_others() {
+    for major in [12, 15, 18] {
+        let server = postgres(major);
+        let Member { login, own, second, source } = Member::new(server, "gives", "createdb");
         let client = if major == 12 { 15 } else { major };
         let expected = server.canonical(&source);
         for form in ["plain", "custom"] {
