@@ -56,18 +56,7 @@ fn of(object: Object, mut tokens: Tokens<'_>, options: &Options) -> Verdict {
         Object::Subscription => subscription::create(tokens, options),
         Object::Operator => operator(tokens),
         Object::Cast | Object::Transform => send(Step::Create { object, name: None }),
-        Object::Schema => {
-            let schema = name(&mut tokens)?;
-            let is_owned = tokens.words("AUTHORIZATION");
-            let role = is_owned.then(|| Role::read(&mut tokens).ok_or(OTHER_FORM)).transpose()?;
-            if schema.schema.is_some() || is_system_schema(&schema.name) || !tokens.end() {
-                return Err(OTHER_FORM);
-            }
-            send(match role {
-                Some(role) => Step::OwnedSchema { name: schema.name, role },
-                None => Step::Create { object, name: Some(schema) },
-            })
-        }
+        Object::Schema => schema(tokens),
         Object::View | Object::MaterializedView => view(object, tokens),
         Object::Publication => {
             let name = name(&mut tokens)?;
@@ -110,6 +99,20 @@ pub(super) fn name(tokens: &mut Tokens<'_>) -> Result<Name, &'static str> {
     }
     let name = tokens.name().ok_or(OTHER_FORM)?;
     if name.schema.as_deref().is_some_and(is_system_schema) { Err(SYSTEM_SCHEMA) } else { Ok(name) }
+}
+
+/// A schema, with its owner where one is written.
+fn schema(mut tokens: Tokens<'_>) -> Verdict {
+    let schema = name(&mut tokens)?;
+    let is_owned = tokens.words("AUTHORIZATION");
+    let role = is_owned.then(|| Role::read(&mut tokens).ok_or(OTHER_FORM)).transpose()?;
+    if schema.schema.is_some() || is_system_schema(&schema.name) || !tokens.end() {
+        return Err(OTHER_FORM);
+    }
+    send(match role {
+        Some(role) => Step::OwnedSchema { name: schema.name, role },
+        None => Step::Create { object: Object::Schema, name: Some(schema) },
+    })
 }
 
 /// A language, with its functions or as the server knows it.
