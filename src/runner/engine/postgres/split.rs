@@ -332,6 +332,8 @@ impl Splitter {
 }
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod skip_tests;
 #[cfg(test)]
 #[path = "split_tests.rs"]

@@ -185,6 +185,16 @@ fn own(name: Name) -> Result<Name, &'static str> {
 }
 
 #[cfg(test)]
+mod alter_case_tests;
+#[cfg(test)]
 mod case_tests;
+#[cfg(test)]
+mod create_case_tests;
+#[cfg(test)]
+mod form_tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod option_tests;
 #[cfg(test)]
 mod tests;
