@@ -1,11 +1,13 @@
 //! Targets that have subscriptions: what a run before has made goes with them, what somebody uses is in the way.
 
 use reinstate::reason::Reason;
+use reinstate::runner::engine::postgres::PostgresTarget;
 use reinstate::runner::engine::{Context, Engine};
 
-use super::restores::{Backup, Target, databases, fresh, refused, restore, settings};
+use super::restores::{Backup, Target, access, databases, fresh, refused, restore, settings};
 use super::subscriptions::{MADE, forget, source, told, wanted};
-use crate::parts::postgres::{CREATOR, SUPERUSER, postgres};
+use crate::parts::only;
+use crate::parts::postgres::{CREATOR, PASSWORD, SUPERUSER, postgres};
 
 #[test]
 fn a_restore_over_its_own_result_works_every_night() {
@@ -126,4 +128,68 @@ fn a_login_that_may_not_drop_the_targets_subscriptions_is_told_before_the_first_
     assert!(done.notes.join("\n").contains("which stay with the replaced database"), "{:?}", done.notes);
     let previous = done.previous.unwrap().name;
     server.sql(&previous, "drop subscription s");
+}
+
+#[test]
+fn what_is_put_back_has_no_subscriptions_of_its_own_and_replaces_one_that_has() {
+    let server = postgres(16);
+    let source = source(server);
+    let backup = Backup::new(server.dump(16, &source, &[]));
+    forget(server, &source);
+    let target = fresh("put_back");
+    let nightly = |number: u32| PostgresTarget {
+        run_id: format!("0000000{number}"),
+        keep_until: Some("2099-01-01T00:00:00Z".parse().unwrap()),
+        ..wanted(server, SUPERUSER, &target)
+    };
+    restore(nightly(0), &backup).unwrap();
+    let previous = restore(nightly(1), &backup).unwrap().previous.unwrap().name;
+    assert_eq!(server.sql(&previous, MADE), "Odd s|f|\nnews|f|");
+
+    let run = PostgresTarget { keep_until: None, ..nightly(2) };
+    let mut engine = Target::new(run, Context::default());
+    engine.survey().unwrap();
+    let entry = engine.examine_previous(0, &previous).unwrap();
+    engine.preflight(only(&entry)).unwrap();
+    engine.load_previous(&previous, only(&entry)).unwrap();
+    engine.verify(only(&entry)).unwrap();
+    engine.switch().unwrap();
+    assert_eq!(engine.discard(), Vec::<String>::new());
+    assert_eq!(databases(server, &target), [target.clone(), previous.clone()]);
+    assert_eq!(
+        (server.sql(&target, MADE).as_str(), server.sql(&target, "select count(*) from t").as_str()),
+        ("", "2")
+    );
+    assert_eq!(server.sql(&previous, MADE), "Odd s|f|\nnews|f|");
+}
+
+#[test]
+fn a_privileged_login_drops_databases_and_the_other_one_its_subscriptions() {
+    for major in [16, 18] {
+        let server = postgres(major);
+        let source = source(server);
+        let backup = Backup::new(server.dump(18, &source, &["--format=custom"]));
+        forget(server, &source);
+        let login = fresh(&format!("unprivileged_{major}"));
+        server.sql(
+            "postgres",
+            &format!(
+                "create role {login} login password '{PASSWORD}'; grant pg_create_subscription to {login}"
+            ),
+        );
+        let target = fresh(&format!("privileged_{major}"));
+        for is_direct in [false, false, true] {
+            let run = PostgresTarget {
+                privileged: Some(access(SUPERUSER)),
+                is_direct,
+                ..wanted(server, &login, &target)
+            };
+            restore(run, &backup).unwrap_or_else(|fault| panic!("{major}: {}", fault.full_message()));
+            assert_eq!(server.sql(&target, MADE), "Odd s|f|\nnews|f|", "{major}");
+            let owners = "select distinct pg_get_userbyid(subowner) from pg_subscription s \
+                          join pg_database d on d.oid = subdbid where datname = current_database()";
+            assert_eq!(server.sql(&target, owners), login);
+            assert_eq!(databases(server, &target), [target.as_str()]);
+        }
+    }
 }

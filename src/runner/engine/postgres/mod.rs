@@ -148,8 +148,10 @@ impl Postgres {
 
     /// What fires by itself comes last: hooks are done, and after the switch a runner that is killed would
     /// forget it. Gives back what a person should know.
-    fn make_subscriptions(&self) -> Result<Vec<String>> {
+    fn make_subscriptions(&mut self) -> Result<Vec<String>> {
         let mut notes = Vec::new();
+        let Some(server) = &mut self.server else { return Err(out_of_order("the targets were not locked")) };
+        server.check_locks(Stage::Switch)?;
         // What is taken up has its own already.
         for target in self.targets.iter().filter(|target| target.taken.is_none()) {
             let Some(loaded) = &target.loaded else { continue };
