@@ -82,6 +82,10 @@ const SETTINGS: &[(&str, &str)] = &[
 /// Those of sessions for our own questions. Rows that a policy hides are an error there.
 const OWN_SETTINGS: &[(&str, &str)] = &[("search_path", "pg_catalog"), ("row_security", "off")];
 
+/// How long the server may take to see that a session has ended.
+const END_WAIT: &str = "2s";
+/// `lock_not_available`, and `deadlock_detected` by runs that have targets in common.
+const HELD: [&str; 2] = ["55P03", "40P01"];
 /// How long a lost session may take to end.
 const LOCK_WAIT: &str = "60s";
 
@@ -256,18 +260,22 @@ impl Server {
         Ok(Self { session, facts, keys: Vec::new() })
     }
 
-    /// Takes the lock of a target.
+    /// Takes the lock of a target. That of a run which has just ended is waited for.
     pub(super) fn lock(&mut self, database: &str) -> Result<()> {
         let key = lock_key(database);
-        let taken = self.session.row(
-            "lock the target",
-            "SELECT pg_catalog.pg_try_advisory_lock($1)",
-            &[&key.to_string()],
-        )?;
-        if taken.text(0) != Some("t") {
+        let limit = format!("SET lock_timeout = '{END_WAIT}'");
+        self.session.run("limit the wait", &limit, Reason::TargetUnavailable)?;
+        let sql = "SELECT pg_catalog.pg_advisory_lock($1)";
+        let taken = self.session.rows("lock the target", sql, &[&key.to_string()]);
+        taken.map_err(|fault| {
+            let error = fault.source.as_ref().and_then(|source| source.downcast_ref::<WireError>());
+            if !error.and_then(WireError::sqlstate).is_some_and(|state| HELD.contains(&state)) {
+                return fault;
+            }
             let message = format!("another run works on {database}");
-            return Err(Fault::new(Stage::Preflight, Reason::TargetLocked, message));
-        }
+            Fault::new(Stage::Preflight, Reason::TargetLocked, message)
+        })?;
+        self.session.run("wait without limit", "SET lock_timeout = 0", Reason::TargetUnavailable)?;
         self.keys.push(key);
         Ok(())
     }
