@@ -35,8 +35,8 @@ impl Settings {
         let Subject::Set(name, value) = subject(text) else { return Ok(()) };
         match name.as_slice() {
             b"standard_conforming_strings" => match value.to_ascii_lowercase().as_slice() {
-                b"on" | b"true" | b"yes" | b"default" => self.standard_strings = true,
-                b"off" | b"false" | b"no" => self.standard_strings = false,
+                b"on" => self.standard_strings = true,
+                b"off" => self.standard_strings = false,
                 _ => {
                     let what = "standard_conforming_strings set to neither on nor off";
                     return Err((Reason::UnsafeContent, what.to_owned()));

@@ -99,7 +99,11 @@ fn set(tokens: &mut Tokens<'_>) -> Option<Subject> {
         Token::Word(word) if word == b"to" => {}
         _ => return None,
     }
-    let (Token::Word(value) | Token::Name(value) | Token::Text(value)) = tokens.next()? else { return None };
+    let value = match tokens.next()? {
+        Token::Word(value) | Token::Name(value) | Token::Text(value) => value,
+        // A number, or what no tool writes.
+        Token::Punct(first) => vec![first],
+    };
     Some(Subject::Set(name.to_ascii_lowercase(), value))
 }
 

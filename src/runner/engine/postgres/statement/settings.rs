@@ -66,6 +66,11 @@ pub(super) fn set(mut tokens: Tokens<'_>, options: &Options) -> Verdict {
     if !tokens.end() {
         return Err(OTHER_FORM);
     }
+    // How strings are read must be plain to both passes.
+    let is_switch = |value: &Vec<u8>| value.eq_ignore_ascii_case(b"on") || value.eq_ignore_ascii_case(b"off");
+    if *name == "standard_conforming_strings" && !values.first().is_some_and(is_switch) {
+        return Err(OTHER_FORM);
+    }
     let what = format!("SET {name}");
     if options.server < *since {
         return skip(what, "the target server does not know the setting");
