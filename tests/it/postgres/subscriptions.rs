@@ -96,7 +96,7 @@ fn subscriptions_are_left_out_by_default_and_made_idle_where_they_are_wanted() {
                 format!(
                     "subscription \"Odd s\" of {target} is made disabled and without its slot (in the backup: none)"
                 ),
-                "subscriptions belong to postgres; ALTER SUBSCRIPTION".to_owned(),
+                "subscriptions belong to postgres; to take one up".to_owned(),
             ] {
                 assert!(notes.contains(&part), "{part}: {notes}");
             }

@@ -162,9 +162,10 @@ fn drop_objects(session: &mut Session, settings: &PostgresTarget, what: &str) ->
         };
         session.run(what, &sql, Reason::PermissionDenied)?;
     }
-    drop_idle(session, &settings.database)?;
     let sql = "SELECT count(pg_catalog.lo_unlink(oid)) FROM pg_catalog.pg_largeobject_metadata";
     session.rows(what, sql, &[])?;
+    // Last, since it keeps others off the list of all subscriptions.
+    drop_idle(session, &settings.database)?;
     if contents_in(session, &settings.database, Extensions::Leave)?.is_some() {
         let message = format!(
             "{} holds objects of a kind that is not dropped one by one; let somebody with CREATEDB replace it, or empty it yourself",

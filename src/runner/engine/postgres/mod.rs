@@ -55,6 +55,9 @@ mod target;
 mod verify;
 pub mod wire;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
 use jiff::Timestamp;
 
 use crate::reason::Reason;
@@ -83,13 +86,16 @@ pub struct Postgres {
     /// Databases that this run made and has to drop.
     made: Vec<String>,
     switch_notes: Vec<String>,
+    /// Bytes of what waits for the end of the run.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Postgres {
     /// Prepares a restore to the database that `settings` name; nothing is looked at yet.
     pub fn new(settings: PostgresTarget, context: Context) -> Self {
         let targets = vec![Target::new(settings.clone())];
-        Self { settings, targets, context, server: None, made: Vec::new(), switch_notes: Vec::new() }
+        let (made, switch_notes, waiting) = (Vec::new(), Vec::new(), Arc::default());
+        Self { settings, targets, context, server: None, made, switch_notes, waiting }
     }
 
     /// Prepares a restore to several databases with the same settings.
@@ -211,6 +217,7 @@ impl Engine for Postgres {
                 settings: &target.settings,
                 database: target.shadow(),
                 incoming: entry,
+                waiting: Arc::clone(&self.waiting),
             })
             .collect();
         let names: Vec<&str> = parts.iter().map(|part| part.settings.database.as_str()).collect();

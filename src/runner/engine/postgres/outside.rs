@@ -46,7 +46,10 @@ pub(super) fn note(outside: &mut Outside, text: &[u8], cut: bool) {
         outside.encoding = value;
         outside.encoding.truncate(NAME_BYTES);
     }
-    outside.subscriptions += u64::from(text.starts_with(b"CREATE SUBSCRIPTION "));
+    let mut words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let makes = [&b"CREATE"[..], b"SUBSCRIPTION"];
+    let is_one = makes.iter().all(|word| words.next().is_some_and(|next| next.eq_ignore_ascii_case(word)));
+    outside.subscriptions += u64::from(is_one);
     let gives = text.starts_with(b"ALTER ") && memmem::find(text, OWNER).is_some();
     if !gives && !BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
         return;
@@ -246,6 +249,7 @@ mod tests {
         for (text, expected) in [
             ("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (connect = false);", 1),
             ("CREATE SUBSCRIPTION s CONNECTION 'x", 1),
+            ("create  subscription\ts CONNECTION 'x' PUBLICATION p WITH (connect = false);", 1),
             ("COMMENT ON SUBSCRIPTION s IS 'CREATE SUBSCRIPTION t';", 0),
         ] {
             assert_eq!(noted(text, true).subscriptions, expected, "{text}");

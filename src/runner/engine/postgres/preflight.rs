@@ -58,7 +58,7 @@ pub(super) fn check(
         }
     }
     notes.extend(in_the_way(settings, server, seen)?);
-    notes.extend(subscriptions::in_the_way(settings, server, seen, &incoming.facts.outside)?);
+    notes.extend(subscriptions::in_the_way(settings, server, seen)?);
     Ok(Findings { space: None, notes })
 }
 

@@ -245,6 +245,8 @@ SELECT (SELECT count(*) FROM relation WHERE relkind IN ('r', 'p', 'f', 'm')),
             AND oid NOT IN (SELECT objid FROM member WHERE classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass))
        + (SELECT count(*) FROM pg_catalog.pg_event_trigger)
        + (SELECT count(*) FROM pg_catalog.pg_publication)
+       + (SELECT count(*) FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = subdbid
+          WHERE datname = pg_catalog.current_database())
        + (SELECT count(*) FROM pg_catalog.pg_foreign_server)
        + (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata),
        (SELECT coalesce(sum(greatest(reltuples, 0)), 0)::pg_catalog.int8 FROM relation WHERE relkind IN ('r', 'm')),

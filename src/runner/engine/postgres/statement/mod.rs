@@ -149,9 +149,12 @@ pub fn judge(text: &[u8], options: &Options) -> Judged {
         Some((_, read)) => read(rest, options),
         None => Err(NOT_WRITTEN),
     };
-    let mut words = start;
+    let is = |words| {
+        let mut start = start;
+        start.words(words)
+    };
     // One that is sent as it is would act on its publisher, from a database that may yet be given up.
-    let sends_all = options.all && !words.words("CREATE SUBSCRIPTION");
+    let sends_all = options.all && !is("CREATE SUBSCRIPTION") && !is("ALTER SUBSCRIPTION");
     verdict.unwrap_or_else(|why| match (start.is_broken(), sends_all) {
         (true, _) => Judged::Unsafe(refusal(start, BROKEN)),
         (false, false) => Judged::Unsafe(refusal(start, why)),

@@ -37,14 +37,12 @@ pub(in super::super) fn make(
     let major = session.connection.parameter("server_version").map_or(0, super::super::server::major_of);
     let major = u16::try_from(major).unwrap_or(u16::MAX);
     without_triggers(&mut session)?;
+    let all = format!("make the subscriptions of {database}");
+    session.run(&all, "BEGIN", Reason::RestoreFailed)?;
     let before = count(&mut session)?;
-    let mut settings_made: &[Vec<u8>] = &[];
     for piece in &waiting.pieces {
         cancel.check(STAGE)?;
-        if piece.settings != settings_made {
-            adopt(&mut session, piece)?;
-            settings_made = &piece.settings;
-        }
+        adopt(&mut session, piece)?;
         send(&mut session, piece, major)?;
     }
     let after = count(&mut session)?;
@@ -57,6 +55,7 @@ pub(in super::super) fn make(
         );
         return Err(Fault::new(STAGE, Reason::VerificationFailed, message));
     }
+    session.run(&all, "COMMIT", Reason::RestoreFailed)?;
     Ok(notes(settings, waiting, major))
 }
 
@@ -95,6 +94,8 @@ fn adopt(session: &mut Session, piece: &Piece) -> Result<()> {
 fn send(session: &mut Session, piece: &Piece, major: u16) -> Result<()> {
     match &piece.what {
         What::Make(subscription) => {
+            let plain = "SET standard_conforming_strings = on";
+            session.run("read strings as they are", plain, Reason::RestoreFailed)?;
             let done = session.connection.run(subscription.statement(major).expose());
             done.map(drop).map_err(|error| refused(error, &piece.place, subscription))
         }
@@ -157,8 +158,9 @@ fn notes(settings: &PostgresTarget, waiting: &Waiting, major: u16) -> Vec<String
     }
     if !all.is_empty() {
         notes.push(format!(
-            "subscriptions belong to {user}; ALTER SUBSCRIPTION … SET (slot_name = …), ENABLE and REFRESH PUBLICATION \
-             take one up, never while the original uses the slot"
+            "subscriptions belong to {user}; to take one up, empty its tables, then ALTER SUBSCRIPTION … SET \
+             (slot_name = …), ENABLE and REFRESH PUBLICATION, which copies them anew; never while the original uses \
+             the slot"
         ));
     }
     notes

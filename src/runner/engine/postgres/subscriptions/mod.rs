@@ -13,13 +13,16 @@ pub(super) use self::make::make;
 pub(super) use self::old::{are_idle, drop_idle, in_the_way, let_go};
 pub(super) use self::rights::check;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::statement::Subscription;
 use crate::reason::Reason;
 use crate::runner::fault::{Fault, Result, Stage};
 
 /// Subscriptions, and statements about them, that are kept of one database.
 const PIECES_LIMIT: usize = 1000;
-/// Memory for them, in bytes.
+/// Memory for those of a run, in bytes.
 const BYTES_LIMIT: usize = 4 << 20;
 /// Memory of a statement beside its text, in bytes.
 const PIECE_BYTES: usize = 200;
@@ -57,15 +60,26 @@ impl Piece {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waiting {
     pieces: Vec<Piece>,
-    bytes: usize,
+    /// Bytes of all that waits in the run.
+    bytes: Arc<AtomicUsize>,
 }
 
 impl Waiting {
+    /// Of one database of a run, in which so many `bytes` wait.
+    pub(super) const fn of_run(bytes: Arc<AtomicUsize>) -> Self {
+        Self { pieces: Vec::new(), bytes }
+    }
+
     /// Keeps one more.
     pub(super) fn keep(&mut self, piece: Piece) -> Result<()> {
-        self.bytes += piece.bytes();
+        let more = piece.bytes();
+        let bytes = self.bytes.fetch_add(more, Ordering::Relaxed) + more;
         self.pieces.push(piece);
-        if self.bytes > BYTES_LIMIT || self.pieces.len() > PIECES_LIMIT {
+        self.check(bytes)
+    }
+
+    fn check(&self, bytes: usize) -> Result<()> {
+        if bytes > BYTES_LIMIT || self.pieces.len() > PIECES_LIMIT {
             return Err(too_many(Stage::Restore));
         }
         Ok(())
@@ -73,7 +87,8 @@ impl Waiting {
 
     /// Takes in those of another part of the same dump.
     pub(super) fn add(&mut self, other: Self) -> Result<()> {
-        other.pieces.into_iter().try_for_each(|piece| self.keep(piece))
+        self.pieces.extend(other.pieces);
+        self.check(0)
     }
 
     fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
@@ -111,8 +126,8 @@ mod tests {
         assert_eq!(many.keep(comment(1)).unwrap_err().reason, Reason::LimitExceeded);
         let mut long = Waiting::default();
         long.keep(comment(BYTES_LIMIT / 2)).unwrap();
-        let mut other = Waiting::default();
-        other.keep(comment(BYTES_LIMIT / 2)).unwrap();
-        assert_eq!(long.add(other).unwrap_err().reason, Reason::LimitExceeded);
+        let mut other = Waiting::of_run(Arc::clone(&long.bytes));
+        assert_eq!(other.keep(comment(BYTES_LIMIT / 2)).unwrap_err().reason, Reason::LimitExceeded);
+        assert_eq!(many.add(other).unwrap_err().reason, Reason::LimitExceeded);
     }
 }

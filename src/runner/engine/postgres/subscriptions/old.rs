@@ -5,21 +5,26 @@
 
 use super::super::names::ident;
 use super::super::server::{PostgresTarget, Server, Session, Who};
-use super::super::statement::Part;
 use super::super::survey::{Seen, Way};
 use crate::reason::Reason;
 use crate::report::counted;
 use crate::runner::cancel::Cancel;
 use crate::runner::fault::{Fault, Result, Stage};
-use crate::runner::inventory::Outside;
+
+/// How long to wait for who reads the list of subscriptions, which is one for the whole server: whoever else
+/// wants to read it waits as long.
+const LIST_WAIT: &str = "SET LOCAL lock_timeout = '2s'";
 
 /// Those of a database: enabled; disabled with a slot; disabled without one; of these, not the login's to drop.
+/// And what else keeps the database: prepared transactions, and slots of its own.
 const IN_DATABASE: &str = "
 SELECT count(*) FILTER (WHERE subenabled),
        count(*) FILTER (WHERE NOT subenabled AND subslotname IS NOT NULL),
        count(*) FILTER (WHERE NOT subenabled AND subslotname IS NULL),
        count(*) FILTER (WHERE NOT subenabled AND subslotname IS NULL
-                        AND NOT pg_catalog.pg_has_role($2::pg_catalog.name, subowner, 'USAGE'))
+                        AND NOT pg_catalog.pg_has_role($2::pg_catalog.name, subowner, 'USAGE')),
+       (SELECT count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = $1::pg_catalog.name)
+       + (SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE database = $1::pg_catalog.name)
 FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
 WHERE datname = $1::pg_catalog.name";
 
@@ -39,13 +44,28 @@ struct Counts {
     idle: u64,
     /// Idle, and of others.
     foreign: u64,
+    /// What else keeps the database.
+    keepers: u64,
+}
+
+impl Counts {
+    /// Those that stay in a database that is emptied, and with which it cannot be dropped.
+    const fn staying(&self) -> u64 {
+        self.enabled + self.slotted + self.foreign
+    }
 }
 
 fn count(settings: &PostgresTarget, session: &mut Session, database: &str) -> Result<Counts> {
     let parameters = [database, settings.login.user.as_str()];
     let row = session.row(&format!("look for subscriptions of {database}"), IN_DATABASE, &parameters)?;
     let number = |index: usize| row.text(index).and_then(|text| text.parse().ok()).unwrap_or_default();
-    Ok(Counts { enabled: number(0), slotted: number(1), idle: number(2), foreign: number(3) })
+    Ok(Counts {
+        enabled: number(0),
+        slotted: number(1),
+        idle: number(2),
+        foreign: number(3),
+        keepers: number(4),
+    })
 }
 
 /// Refuses a target whose subscriptions are in the way of what is done to it; or what a person should know.
@@ -53,21 +73,22 @@ pub(in super::super) fn in_the_way(
     settings: &PostgresTarget,
     server: &mut Server,
     seen: &Seen,
-    outside: &Outside,
 ) -> Result<Option<String>> {
     let database = settings.database.as_str();
     let found = count(settings, server.session.at(Stage::Preflight), database)?;
     let reason = if seen.way == Way::Beside { Reason::SwapNotPossible } else { Reason::TargetBusy };
     let refuse = |message| Err(Fault::new(Stage::Preflight, reason, message));
     if seen.is_in_place() {
-        let makes = settings.parts.has(Part::Subscriptions) && outside.subscriptions > 0;
-        if !makes || found.enabled + found.slotted == 0 {
-            return Ok(None);
+        if found.staying() > 0 {
+            return refuse(format!(
+                "{database} has subscriptions of its own that are enabled, have a slot, or that {} may not drop; \
+                 drop them first",
+                settings.login.user
+            ));
         }
-        return refuse(format!(
-            "{database} has subscriptions of its own that are enabled or have a slot; drop them, or leave out \
-             those of the backup (target.objects.subscriptions: Skip)"
-        ));
+        let number = counted(found.idle, "disabled subscription");
+        let note = format!("{database} has {number}, which are dropped with all else that it holds");
+        return Ok((found.idle > 0).then_some(note));
     }
     if found.enabled > 0 {
         return refuse(format!(
@@ -98,14 +119,14 @@ pub(in super::super) fn in_the_way(
     }))
 }
 
-/// Whether a database has subscriptions, and nothing hangs on any of them.
+/// Whether a database has subscriptions, nothing hangs on any of them, and nothing else keeps it.
 pub(in super::super) fn are_idle(
     settings: &PostgresTarget,
     administrator: &mut Session,
     database: &str,
 ) -> Result<bool> {
     let found = count(settings, administrator, database)?;
-    Ok(found.idle > 0 && found.enabled + found.slotted + found.foreign == 0)
+    Ok(found.idle > 0 && found.staying() + found.keepers == 0)
 }
 
 /// Drops the subscriptions of a database that is to be dropped, if nothing hangs on any; whether it did. Where
@@ -133,6 +154,7 @@ fn drop_all(session: &mut Session, database: &str) -> Result<usize> {
     let what = format!("drop the subscriptions of {database}");
     // In a transaction the server refuses to drop one that has got a slot meanwhile.
     session.run(&what, "BEGIN", Reason::PermissionDenied)?;
+    session.run(&what, LIST_WAIT, Reason::PermissionDenied)?;
     super::make::without_triggers(session)?;
     let dropped = drop_idle(session, database)?;
     session.run(&what, "COMMIT", Reason::PermissionDenied)?;
