@@ -17,8 +17,8 @@ use crate::runner::meter::Meter;
 use crate::runner::pipe::BUFFER_BYTES;
 use crate::runner::source::{Artifact, Pin};
 
-/// Who reads parts of what pass 1 has just read, at most: each takes a piece and a decoder.
-const AGAIN_LIMIT: usize = 8;
+/// Who reads parts of what pass 1 has just read, at most: each takes 5 MiB, for a piece and a decoder.
+const AGAIN_LIMIT: usize = 4;
 
 /// Parts of what pass 1 has just read, once more.
 pub(super) struct Again {
@@ -46,15 +46,25 @@ impl Again {
         })
     }
 
-    /// Feeds the stream of the dump to its end, and lets several read what is better left to them.
+    /// Feeds the stream of the dump to its end, and lets several read what is better left to them. Of several
+    /// faults it is that of a block that was left: it stands before what ended the stream.
     pub(super) fn feed(&self, stream: &mut impl Read, scanner: &mut dyn Scanner) -> Result<()> {
+        let fed = self.feed_all(stream, scanner);
+        if fed.as_ref().is_err_and(|fault| !matches!(fault.stage, Stage::Decompress | Stage::Inspect)) {
+            return fed;
+        }
+        scanner.leaving().map_or(Ok(()), |leaving| self.read_left(leaving))?;
+        fed
+    }
+
+    fn feed_all(&self, stream: &mut impl Read, scanner: &mut dyn Scanner) -> Result<()> {
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut pace = Pace::new(self.readers);
         loop {
             let waits = Instant::now();
             let count = stream.read(&mut buffer).map_err(read_fault)?;
             if count == 0 {
-                break;
+                return Ok(());
             }
             let works = Instant::now();
             scanner.feed(buffer.get(..count).unwrap_or_default())?;
@@ -66,7 +76,6 @@ impl Again {
             }
             leaving.leave(pace.leaves());
         }
-        scanner.leaving().map_or(Ok(()), |leaving| self.read_left(leaving))
     }
 
     fn read_left(&self, leaving: &mut dyn Leaving) -> Result<()> {

@@ -97,7 +97,12 @@ pub(super) fn steps(engine: &mut Target, examined: &Examined, context: &Context)
 }
 
 /// Restores a script with this text.
-fn restore_script(server: &Postgres, target: &str, lanes: usize, script: &str) -> Result<Verified> {
+pub(super) fn restore_script(
+    server: &Postgres,
+    target: &str,
+    lanes: usize,
+    script: &str,
+) -> Result<Verified> {
     let folder = tempfile::tempdir().unwrap();
     restore(server, target, lanes, &stored(folder.path(), script.as_bytes()))
 }

@@ -151,7 +151,7 @@ fn large_blocks_that_are_read_by_themselves_give_the_same_inventory() {
 }
 
 #[test]
-fn what_is_wrong_with_a_large_block_is_told_as_in_one_reading() {
+fn what_is_wrong_with_large_blocks_is_told_of_the_first() {
     let bytes = large().bytes();
     let blocks = scan(&bytes, 100_000).unwrap().blocks;
     let at = |byte: u64| usize::try_from(byte).unwrap();

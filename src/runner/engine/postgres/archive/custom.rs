@@ -118,10 +118,16 @@ impl CustomReader {
     fn stored(&mut self, bytes: &[u8], give: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         if let Some(waiting) = &mut self.waiting {
             waiting.extend_from_slice(bytes);
-            if waiting.len() >= LEFT_BYTES {
-                (self.waiting, self.block) = (None, None);
+            if waiting.len() < LEFT_BYTES {
+                return Ok(());
             }
-            return Ok(());
+            let waiting = self.waiting.take().unwrap_or_default();
+            if self.leaves {
+                self.block = None;
+                return Ok(());
+            }
+            // It has turned out meanwhile that they had better not be left.
+            return self.stored(&waiting, give);
         }
         let Some(block) = &mut self.block else { return Ok(()) };
         block.feed(bytes, give).map_err(|fault| named(fault, self.toc.entries().get(self.current)))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::ahead::{Counts, TableKey};
+use super::ahead::{Ahead, Aside, TableKey};
 use super::place::Place;
 use super::queue::{free, next};
 use super::turn::Hold;
@@ -74,7 +74,7 @@ pub(super) struct State {
     held: Vec<(String, Hold)>,
     tallies: BTreeMap<u64, Tally>,
     rows: BTreeMap<String, u64>,
-    counts: Counts,
+    ahead: Ahead,
     failure: Option<Fault>,
     pub(super) notices: Notices,
     ended: bool,
@@ -316,14 +316,17 @@ impl State {
         std::mem::take(&mut self.rows)
     }
 
-    /// A table was counted.
-    pub(super) fn counted(&mut self, table: TableKey, rows: u64) {
-        self.counts.insert(table, rows);
+    /// Something was done for a table, which has so many rows where they were counted.
+    pub(super) fn done_ahead(&mut self, aside: Aside, table: TableKey, rows: u64) {
+        match aside {
+            Aside::Count => drop(self.ahead.counts.insert(table, rows)),
+            Aside::Analyze => drop(self.ahead.analysed.insert(table)),
+        }
     }
 
-    /// Tables that were counted.
-    pub(super) fn take_counts(&mut self) -> Counts {
-        std::mem::take(&mut self.counts)
+    /// What was done ahead.
+    pub(super) fn take_ahead(&mut self) -> Ahead {
+        std::mem::take(&mut self.ahead)
     }
 
     /// A buffer for rows.

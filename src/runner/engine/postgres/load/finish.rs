@@ -31,7 +31,7 @@ pub(super) fn finish(
     mut session: Session,
     settings: &PostgresTarget,
     gate: &Gate,
-    Done { rows, counts, notices }: Done,
+    Done { rows, notices }: Done,
 ) -> Result<Loaded> {
     let grown = tables_of_extensions(&mut session)?;
     let mut notes = gate.notes();
@@ -50,7 +50,7 @@ pub(super) fn finish(
         let count = counted(notices.count, "warning");
         notes.push(format!("the server gave {count}, the first: {}", first.message));
     }
-    Ok(Loaded { rows, counts, grown, census: gate.census.clone(), notes, ..Loaded::default() })
+    Ok(Loaded { rows, grown, census: gate.census.clone(), notes, ..Loaded::default() })
 }
 
 /// Tables of extensions, which come with rows of their own.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ahead::TableKey;
+use super::ahead::{self, Aside, TableKey};
 use super::board::Board;
 use super::indexing::Indexing;
 use super::place::{failed, shown};
@@ -98,7 +98,7 @@ impl Lane {
     fn act(&mut self, task: &Task, free: usize) -> Result<()> {
         match &task.job {
             Job::Statement(statement) => self.run(statement, free)?,
-            Job::Count(statement, table) => self.count(statement, table)?,
+            Job::Aside(statement, aside, table) => self.aside(statement, *aside, table)?,
             Job::Rows(rows) => {
                 let copy = &rows.copy;
                 copy.settings.adopt(&mut self.session, &mut self.settings, &copy.place)?;
@@ -111,13 +111,12 @@ impl Lane {
         Ok(())
     }
 
-    /// Counts a table. One that cannot be counted now is counted, or found to be at fault, by the verification.
-    fn count(&mut self, task: &Statement, table: &TableKey) -> Result<()> {
+    /// Does something ahead, which is done again at its time where the server refuses it now.
+    fn aside(&mut self, task: &Statement, aside: Aside, table: &TableKey) -> Result<()> {
         task.settings.adopt(&mut self.session, &mut self.settings, &task.place)?;
-        let sql = String::from_utf8_lossy(&task.text);
-        let answer = self.session.row("count the rows of a table", &sql, &[]);
-        if let Some(rows) = answer.ok().and_then(|row| row.text(0)?.parse().ok()) {
-            self.board.lock().counted(table.clone(), rows);
+        let done = ahead::run(&mut self.session, &task.text);
+        if let Some(rows) = done.map_err(|error| failed(error, &task.place, &task.what))? {
+            self.board.lock().done_ahead(aside, table.clone(), rows);
         }
         Ok(())
     }

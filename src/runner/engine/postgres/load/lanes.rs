@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::ahead::Counts;
+use super::ahead::Ahead;
 use super::board::{Board, Desk, State};
 use super::indexing::Indexing;
 use super::lane::Lane;
@@ -27,8 +27,6 @@ const CANCEL_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Done {
     /// Rows that the server took in, by table.
     pub(super) rows: BTreeMap<String, u64>,
-    /// Tables that were counted after that.
-    pub(super) counts: Counts,
     /// What the server had to say.
     pub(super) notices: Notices,
 }
@@ -166,6 +164,11 @@ impl Lanes {
         self.wait(|state| state.is_idle().then_some(()))
     }
 
+    /// What was done ahead.
+    pub(super) fn take_ahead(&self) -> Ahead {
+        self.board.lock().take_ahead()
+    }
+
     /// Whether everything is done.
     pub(super) fn is_idle(&self) -> bool {
         self.board.lock().is_idle()
@@ -181,7 +184,7 @@ impl Lanes {
         }
         let mut state = self.board.lock();
         let notices = std::mem::take(&mut state.notices);
-        Ok(Done { rows: state.take_rows(), counts: state.take_counts(), notices })
+        Ok(Done { rows: state.take_rows(), notices })
     }
 }
 

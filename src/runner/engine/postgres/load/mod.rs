@@ -36,6 +36,7 @@ mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 pub(super) use self::ahead::Counts;
 pub(super) use self::session::is_turned_away;
@@ -64,6 +65,8 @@ struct LoadOptions<'a> {
     parts: Option<Arc<dyn DumpParts>>,
     /// The tables by size.
     sizes: Arc<Sizes>,
+    /// What waits for the end of the run.
+    waiting: Waiting,
 }
 
 /// What a load has to tell.
@@ -110,6 +113,8 @@ pub(super) struct Part<'a> {
     /// The empty database that is loaded.
     pub(super) database: String,
     pub(super) incoming: &'a DatabaseEntry,
+    /// Bytes of what waits in the run for its end.
+    pub(super) waiting: Arc<AtomicUsize>,
 }
 
 impl Part<'_> {
@@ -122,7 +127,8 @@ impl Part<'_> {
         let in_order = self.incoming.facts.in_order.iter().cloned().collect();
         let outside = &self.incoming.facts.outside;
         let sizes = Arc::new(Sizes::of(&self.incoming.facts.blocks, self.name()));
-        let options = LoadOptions { lanes: self.settings.lanes, in_order, outside, parts, sizes };
+        let waiting = Waiting::of_run(Arc::clone(&self.waiting));
+        let options = LoadOptions { lanes: self.settings.lanes, in_order, outside, parts, sizes, waiting };
         let (settings, database) = (self.settings.clone(), self.database.clone());
         Sender::open(Door { major, settings, database, context: context.clone() }, &options)
     }

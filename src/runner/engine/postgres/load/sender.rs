@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::copying::Copying;
-use super::ahead::{self, TableKey};
+use super::ahead;
 use super::analyze::analyze;
 use super::finish::{end_settings, finish};
 use super::gate::Gate;
@@ -86,7 +86,7 @@ impl Sender {
             series: Series::new(session, door.batch()),
             owners: owners(parts, load.outside),
             roles: Roles::new(parts.clone(), absent),
-            subscriptions: Waiting::default(),
+            subscriptions: load.waiting.clone(),
             lanes: Lanes::new(door.clone(), load.lanes, indexing, load.parts.clone()),
             door,
             gate: Gate::new(options),
@@ -308,36 +308,41 @@ impl Sender {
         self.beside(sql.as_bytes(), &step, place)
     }
 
-    /// Lets lanes do for large tables what comes at the end, beside what they are doing; the tables that are
-    /// analysed. What is left to do writes no rows: foreign keys, comments, rights, and event triggers last.
-    fn ahead(&mut self) -> Result<BTreeSet<TableKey>> {
+    /// Lets lanes do for large tables what comes at the end, beside what they are doing. What is left to do writes
+    /// no rows: foreign keys, comments, rights, and event triggers last.
+    fn ahead(&mut self) -> Result<()> {
         if self.in_one_session() || self.lanes.is_idle() {
-            return Ok(BTreeSet::new());
+            return Ok(());
         }
         let rows = self.series.settle()?;
         self.lanes.add_rows(rows);
         self.lanes.settle_rows()?;
-        ahead::begin(&mut self.series.session, &mut self.lanes, (&self.door, &self.settings))
+        // How statistics of an index are to be collected, it may say yet.
+        let is_told = |step: &Step| !matches!(step, Step::Alter { object: Object::Index, .. });
+        let analyzes = self.door.settings.analyzes && self.later.iter().all(|(_, step, _)| is_told(step));
+        let how = (&self.door, &self.settings, analyzes);
+        ahead::begin(&mut self.series.session, &mut self.lanes, &self.sizes, how)
     }
 
     /// Ends the load: statistics, and what there is to tell.
     pub(super) fn finish(mut self) -> Result<Loaded> {
         self.check_cancel()?;
-        let analysed = self.ahead()?;
+        self.ahead()?;
         self.meet()?;
+        let ahead = self.lanes.take_ahead();
         let rows = self.series.settle()?;
         self.lanes.add_rows(rows);
         self.finish_roles()?;
         let mut notices = end_settings(&mut self.series.session, &self.door)?;
         if self.door.settings.analyzes {
-            analyze(&mut self.series.session, &mut self.lanes, &self.door, &analysed)?;
+            analyze(&mut self.series.session, &mut self.lanes, &self.door, &ahead.analysed)?;
         }
         let mut done = self.lanes.close()?;
         notices.count += done.notices.count;
         notices.first.append(&mut done.notices.first);
         let done = Done { notices, ..done };
         let loaded = finish(self.series.session, &self.door.settings, &self.gate, done)?;
-        Ok(Loaded { subscriptions: self.subscriptions, ..loaded })
+        Ok(Loaded { counts: ahead.counts, subscriptions: self.subscriptions, ..loaded })
     }
 }
 

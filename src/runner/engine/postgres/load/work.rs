@@ -1,6 +1,6 @@
 //! What lanes are given to do.
 
-use super::ahead::TableKey;
+use super::ahead::{Aside, TableKey};
 use super::place::Place;
 use super::queue::Waiting;
 use super::rows::RowsApart;
@@ -53,8 +53,8 @@ pub(super) struct Task {
 /// What there is to do.
 pub(super) enum Job {
     Statement(Statement),
-    /// A question for the number of rows of a table.
-    Count(Statement, TableKey),
+    /// Something that is done ahead for a table.
+    Aside(Statement, Aside, TableKey),
     /// Rows that the lane reads itself.
     Rows(RowsApart),
 }
@@ -71,7 +71,7 @@ impl Task {
     /// Memory that it takes while it waits, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let text = match &self.job {
-            Job::Statement(statement) | Job::Count(statement, _) => statement.text.len(),
+            Job::Statement(statement) | Job::Aside(statement, ..) => statement.text.len(),
             Job::Rows(rows) => rows.copy.text.len(),
         };
         text + WAITING_BYTES
