@@ -193,3 +193,21 @@ fn a_privileged_login_drops_databases_and_the_other_one_its_subscriptions() {
         }
     }
 }
+
+#[test]
+fn a_target_that_holds_nothing_but_a_subscription_is_kept_as_one_that_holds_data() {
+    let server = postgres(15);
+    let target = fresh("subscribed_only");
+    server.sql("postgres", &format!("create database {target} owner {SUPERUSER}"));
+    let sql = "create subscription s connection 'host=publisher.invalid' publication p with (connect = false, slot_name = none)";
+    server.sql(&target, sql);
+    let mut engine = Target::new(settings(server, SUPERUSER, &target), Context::default());
+    assert!(engine.survey().unwrap().iter().all(|survey| survey.holds.is_some()));
+    engine.discard();
+    let done =
+        restore(settings(server, SUPERUSER, &target), &Backup::script("CREATE TABLE new (a integer);\n"))
+            .unwrap();
+    let previous = done.previous.unwrap();
+    assert_eq!(server.sql(&previous.name, MADE), "s|f|");
+    server.sql(&previous.name, "drop subscription s");
+}
