@@ -156,24 +156,27 @@ fn scanner(format: DumpFormat, known: &Known) -> Option<Box<dyn Scanner>> {
     })
 }
 
+/// Gives a stream on to its end.
+fn pour(stream: &mut impl Read, give: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let count = stream.read(&mut buffer).map_err(read_fault)?;
+        if count == 0 {
+            return Ok(());
+        }
+        give(buffer.get(..count).unwrap_or_default())?;
+    }
+}
+
 /// Reads one dump to its end.
 fn scan(dump: &mut impl Read, format: DumpFormat, known: &Known) -> Result<(Sha256, u64, DumpFacts)> {
     let mut scanner = scanner(format, known);
-    let mut hasher = Hasher::default();
-    let mut bytes = 0;
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        let count = dump.read(&mut buffer).map_err(read_fault)?;
-        if count == 0 {
-            break;
-        }
-        let part = buffer.get(..count).unwrap_or_default();
+    let (mut hasher, mut bytes) = (Hasher::default(), 0);
+    pour(dump, &mut |part| {
         hasher.update(part);
-        bytes += count as u64;
-        if let Some(scanner) = &mut scanner {
-            scanner.feed(part)?;
-        }
-    }
+        bytes += part.len() as u64;
+        scanner.as_mut().map_or(Ok(()), |scanner| scanner.feed(part))
+    })?;
     let facts = scanner.map_or_else(|| Ok(DumpFacts::default()), Scanner::finish)?;
     if facts.late_contents.is_some() {
         // Parts of something larger are read once in pass 1.
@@ -187,18 +190,8 @@ fn walk_dump(stream: &mut impl Read, format: DumpFormat, known: &Known, head: &[
     let mut scanner = scanner(format, known);
     match (&mut scanner, &known.again) {
         (Some(scanner), Some(again)) => again.feed(stream, &mut **scanner)?,
-        (scanner, _) => {
-            let mut buffer = vec![0; BUFFER_BYTES];
-            loop {
-                let count = stream.read(&mut buffer).map_err(read_fault)?;
-                if count == 0 {
-                    break;
-                }
-                if let Some(scanner) = scanner {
-                    scanner.feed(buffer.get(..count).unwrap_or_default())?;
-                }
-            }
-        }
+        (Some(scanner), None) => pour(stream, &mut |part| scanner.feed(part))?,
+        (None, _) => pour(stream, &mut |_| Ok(()))?,
     }
     let facts = scanner.map_or_else(|| Ok(DumpFacts::default()), Scanner::finish)?;
     let engine = same_family(known.engine, detect::engine_of(format, head));

@@ -2,7 +2,7 @@
 //! slots, so that a copy takes nothing from the original and does nothing until a person lets it.
 //!
 //! The load keeps their statements ([`Waiting`]); they run when hooks are done and nothing but the switch is
-//! left ([`make`]). The server drops no database in which there are some, so those on which nothing hangs go
+//! left ([`make()`]). The server drops no database in which there are some, so those on which nothing hangs go
 //! before it ([`let_go`]). Connection strings hold passwords: what a server says of them is never shown.
 
 mod make;
