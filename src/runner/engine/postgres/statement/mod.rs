@@ -15,6 +15,7 @@ mod create;
 mod data;
 mod keys;
 mod lexer;
+mod named;
 mod object;
 mod privileges;
 mod roles;
@@ -27,6 +28,7 @@ mod tokens;
 
 use std::collections::BTreeSet;
 
+pub use named::{named, policy};
 pub use object::Object;
 pub use roles::{Role, with_list, with_names};
 pub use step::{Change, CreateDatabase, DatabaseFact, KeyKind, LargeObject, Step, Table};
