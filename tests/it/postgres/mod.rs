@@ -6,6 +6,7 @@ mod digests;
 mod direct;
 mod fidelity;
 mod formats;
+mod jobs;
 mod lanes;
 mod locales;
 mod optional;

@@ -23,6 +23,7 @@ mod extensions;
 mod held;
 mod hook;
 mod in_order;
+mod jobs;
 mod left;
 mod load;
 mod locale;
@@ -65,6 +66,7 @@ use crate::runner::engine::{Context, Dump, Engine, Findings, Incoming, Previous,
 use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::inventory::DatabaseEntry;
 
+use jobs::Jobs;
 use server::Server;
 use survey::Way;
 use switch::Switching;
@@ -152,6 +154,12 @@ impl Postgres {
         }
     }
 
+    /// What becomes of scheduled jobs.
+    fn jobs(&mut self, incoming: Incoming<'_>) -> Result<Jobs> {
+        let (target, server) = self.at(incoming.target)?;
+        jobs::ask(&target.settings, server, target.seen()?, (incoming.entry, Stage::Restore))
+    }
+
     /// What fires by itself comes last: hooks are done, and after the switch a runner that is killed would
     /// forget it. Gives back what a person should know.
     fn make_subscriptions(&mut self) -> Result<Vec<String>> {
@@ -206,6 +214,7 @@ impl Engine for Postgres {
 
     fn load(&mut self, incoming: &[Incoming<'_>], dump: &mut dyn Dump) -> Result<()> {
         let context = self.context.clone();
+        let jobs = incoming.iter().map(|part| self.jobs(*part)).collect::<Result<Vec<Jobs>>>()?;
         for part in incoming {
             self.begin(*part)?;
         }
@@ -213,11 +222,13 @@ impl Engine for Postgres {
         let major = server.facts.major();
         let targets = incoming.iter().filter_map(|part| Some((self.targets.get(part.target)?, part.entry)));
         let parts: Vec<load::Part<'_>> = targets
-            .map(|(target, entry)| load::Part {
+            .zip(jobs)
+            .map(|((target, entry), jobs)| load::Part {
                 settings: &target.settings,
                 database: target.shadow(),
                 incoming: entry,
                 waiting: Arc::clone(&self.waiting),
+                jobs,
             })
             .collect();
         let names: Vec<&str> = parts.iter().map(|part| part.settings.database.as_str()).collect();

@@ -3,7 +3,7 @@
 
 use super::server::{PostgresTarget, Server};
 use super::survey::{Seen, Way};
-use super::{direct, extensions, locale, roles, subscriptions};
+use super::{direct, extensions, jobs, locale, roles, subscriptions};
 use crate::reason::Reason;
 use crate::runner::cancel::Cancel;
 use crate::runner::engine::Findings;
@@ -26,7 +26,9 @@ pub(super) fn check(
     notes.extend(check_version(settings, server, incoming)?);
     check_rights(settings, server, seen)?;
     notes.extend(locale::check(settings, server, seen, incoming)?);
-    notes.extend(extensions::check(settings, server, seen, &incoming.facts.extensions)?);
+    let jobs = jobs::ask(settings, server, seen, (incoming, Stage::Preflight))?;
+    notes.extend(jobs.note(incoming));
+    notes.extend(extensions::check(settings, server, seen, &jobs.needed(&incoming.facts.extensions))?);
     notes.extend(roles::check(settings, server, &incoming.facts.outside)?);
     subscriptions::check(settings, server, seen, &incoming.facts.outside)?;
     let tablespace = seen.database.as_ref().and_then(|existing| existing.tablespace.as_ref());

@@ -35,7 +35,8 @@ pub(super) fn verify(
         loaded.rows.iter().map(|(name, rows)| LoadedTable { name: name.clone(), rows: *rows }).collect();
     let mut session = settings.session(Who::Restorer, database, Stage::Verify, &context.cancel)?;
     let spelled = Spelled::ask(&mut session, &incoming.facts)?;
-    let (incoming, by_load) = (&*spelled.entry(incoming), spelled.tables(by_load));
+    let (incoming, by_load) = (loaded.jobs.expected(incoming), spelled.tables(by_load));
+    let incoming = &*spelled.entry(&incoming);
     let expected = incoming.facts.tables.as_deref().unwrap_or_default();
     let roots = roots(&mut session)?;
     // Of a table without rows the load says nothing.

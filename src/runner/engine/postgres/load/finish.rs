@@ -50,7 +50,8 @@ pub(super) fn finish(
         let count = counted(notices.count, "warning");
         notes.push(format!("the server gave {count}, the first: {}", first.message));
     }
-    Ok(Loaded { rows, grown, census: gate.census.clone(), notes, ..Loaded::default() })
+    let (census, jobs) = (gate.census.clone(), gate.jobs.clone());
+    Ok(Loaded { rows, grown, census, notes, jobs, ..Loaded::default() })
 }
 
 /// Tables of extensions, which come with rows of their own.

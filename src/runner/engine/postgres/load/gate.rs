@@ -7,6 +7,7 @@ use memchr::{memchr_iter, memmem};
 use super::place::{Place, unsafe_content};
 use crate::report::counted;
 use crate::runner::engine::postgres::census::Census;
+use crate::runner::engine::postgres::jobs::Jobs;
 use crate::runner::engine::postgres::names::Name;
 use crate::runner::engine::postgres::statement::{Judged, Object, Options, Step, Table, judge};
 use crate::runner::fault::Result;
@@ -17,6 +18,8 @@ const NOTES_LIMIT: usize = 20;
 /// What a dump may do, and what it has said of its names so far.
 pub(super) struct Gate {
     options: Options,
+    /// What becomes of scheduled jobs.
+    pub(super) jobs: Jobs,
     /// Where names without a schema are, as the dump's `search_path` begins.
     schema: Option<Vec<u8>>,
     /// Tables of other servers, into which nothing is written.
@@ -41,9 +44,10 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options, jobs: Jobs) -> Self {
         Self {
             options,
+            jobs,
             schema: None,
             foreign: BTreeSet::new(),
             plain: BTreeSet::new(),
@@ -67,6 +71,11 @@ impl Gate {
     pub(super) fn judged(&mut self, text: &[u8], place: &Place) -> Result<Option<Step>> {
         match judge(text, &self.options) {
             Judged::Send(step) => {
+                let context = (self.schema.as_deref(), self.is_conforming());
+                if let Some(why) = self.jobs.leaves_out(&step, text, context) {
+                    self.skip("of pg_cron", why);
+                    return Ok(None);
+                }
                 self.note_calls(&step, text);
                 self.census.add(&step, text);
                 self.at_home(step, place).map(Some)

@@ -46,6 +46,7 @@ use self::sender::Sender;
 use self::session::Door;
 use self::sizes::Sizes;
 use crate::runner::engine::postgres::census::Census;
+use crate::runner::engine::postgres::jobs::Jobs;
 use crate::runner::engine::postgres::server::PostgresTarget;
 use crate::runner::engine::postgres::subscriptions::Waiting;
 use crate::runner::engine::{Context, Dump, DumpParts};
@@ -67,6 +68,8 @@ struct LoadOptions<'a> {
     sizes: Arc<Sizes>,
     /// What waits for the end of the run.
     waiting: Waiting,
+    /// What becomes of scheduled jobs.
+    jobs: &'a Jobs,
 }
 
 /// What a load has to tell.
@@ -84,6 +87,8 @@ pub(super) struct Loaded {
     pub(super) notes: Vec<String>,
     /// What is made when all else is done, and was not.
     pub(super) subscriptions: Waiting,
+    /// What has become of scheduled jobs.
+    pub(super) jobs: Jobs,
 }
 
 impl Loaded {
@@ -97,6 +102,7 @@ impl Loaded {
         self.grown.extend(other.grown);
         self.census.add_all(&other.census);
         self.notes.extend(other.notes);
+        self.jobs = other.jobs;
         self.subscriptions.add(other.subscriptions)
     }
 
@@ -115,6 +121,8 @@ pub(super) struct Part<'a> {
     pub(super) incoming: &'a DatabaseEntry,
     /// Bytes of what waits in the run for its end.
     pub(super) waiting: Arc<AtomicUsize>,
+    /// What becomes of its scheduled jobs.
+    pub(super) jobs: Jobs,
 }
 
 impl Part<'_> {
@@ -128,7 +136,8 @@ impl Part<'_> {
         let outside = &self.incoming.facts.outside;
         let sizes = Arc::new(Sizes::of(&self.incoming.facts.blocks, self.name()));
         let waiting = Waiting::of_run(Arc::clone(&self.waiting));
-        let options = LoadOptions { lanes: self.settings.lanes, in_order, outside, parts, sizes, waiting };
+        let (lanes, jobs) = (self.settings.lanes, &self.jobs);
+        let options = LoadOptions { lanes, in_order, outside, parts, sizes, waiting, jobs };
         let (settings, database) = (self.settings.clone(), self.database.clone());
         Sender::open(Door { major, settings, database, context: context.clone() }, &options)
     }

@@ -89,7 +89,7 @@ impl Sender {
             subscriptions: load.waiting.clone(),
             lanes: Lanes::new(door.clone(), load.lanes, indexing, load.parts.clone()),
             door,
-            gate: Gate::new(options),
+            gate: Gate::new(options, load.jobs.clone()),
             settings: Settings::default(),
             copying: None,
             later: Vec::new(),
