@@ -12,7 +12,7 @@ use super::reopen::StoredParts;
 use super::walk::read_fault;
 use super::{Opened, Request};
 use crate::runner::engine::{Context, Leaving, Scanner};
-use crate::runner::fault::{Result, Stage};
+use crate::runner::fault::{Fault, Result, Stage};
 use crate::runner::meter::Meter;
 use crate::runner::pipe::BUFFER_BYTES;
 use crate::runner::source::{Artifact, Pin};
@@ -49,17 +49,21 @@ impl Again {
     /// Feeds the stream of the dump to its end, and lets several read what is better left to them. Of several
     /// faults it is that of a block that was left: it stands before what ended the stream.
     pub(super) fn feed(&self, stream: &mut impl Read, scanner: &mut dyn Scanner) -> Result<()> {
+        let is_of_content = |fault: &Fault| matches!(fault.stage, Stage::Decompress | Stage::Inspect);
         let fed = self.feed_all(stream, scanner);
-        if fed.as_ref().is_err_and(|fault| !matches!(fault.stage, Stage::Decompress | Stage::Inspect)) {
+        if fed.as_ref().is_err_and(|fault| !is_of_content(fault)) {
             return fed;
         }
-        scanner.leaving().map_or(Ok(()), |leaving| self.read_left(leaving))?;
-        fed
+        match scanner.leaving().map_or(Ok(()), |leaving| self.read_left(leaving)) {
+            // A fault of another kind may pass, and the one that was found does not.
+            Err(fault) if fed.is_ok() || is_of_content(&fault) => Err(fault),
+            _ => fed,
+        }
     }
 
     fn feed_all(&self, stream: &mut impl Read, scanner: &mut dyn Scanner) -> Result<()> {
         let mut buffer = vec![0; BUFFER_BYTES];
-        let mut pace = Pace::new(self.readers);
+        let (mut pace, mut was_leaving) = (Pace::new(self.readers), false);
         loop {
             let waits = Instant::now();
             let count = stream.read(&mut buffer).map_err(read_fault)?;
@@ -69,11 +73,13 @@ impl Again {
             let works = Instant::now();
             scanner.feed(buffer.get(..count).unwrap_or_default())?;
             let Some(leaving) = scanner.leaving() else { continue };
-            if leaving.is_leaving() {
-                pace.passed(count as u64, waits.elapsed());
-            } else {
-                pace.decoded(count as u64, works.elapsed());
+            match (was_leaving, leaving.is_leaving()) {
+                (_, true) => pace.passed(count as u64, waits.elapsed()),
+                (false, false) => pace.decoded(count as u64, works.elapsed()),
+                // What has waited may have been decoded at once.
+                (true, false) => {}
             }
+            was_leaving = leaving.is_leaving();
             leaving.leave(pace.leaves());
         }
     }

@@ -147,7 +147,7 @@ fn jobs_are_left_out_and_told_where_another_database_is_loaded() {
             .unwrap_or_else(|fault| panic!("{what}: {}", fault.full_message()));
         assert_without(&server, &target, &expected, &what);
         let says = "left out, the extension pg_cron with 2 jobs: the server takes it only in the database shop, \
-                    and another one is loaded; to have jobs run here, after the switch run CREATE EXTENSION pg_cron \
+                    and its jobs run there at once; to have jobs run here, after the switch run CREATE EXTENSION pg_cron \
                     in shop, and there cron.schedule_in_database for each";
         assert!(done.notes.iter().any(|note| note == says), "{what}: {:?}", done.notes);
         assert!(told(&done).contains("statements of pg_cron"), "{what}: {}", told(&done));
@@ -177,34 +177,29 @@ fn jobs_are_left_out_and_told_where_another_database_is_loaded() {
 }
 
 #[test]
-fn jobs_are_restored_and_told_in_the_database_that_was_made_for_them() {
+fn jobs_are_left_out_of_the_database_that_was_made_for_them_too() {
     let folder = tempfile::tempdir().unwrap();
     let (server, other) = (with_extension(folder.path()), with_extension(folder.path()));
     source(&server);
-    let rows = server.sql(HOME, ROWS);
-    for (what, backup) in dumps(&server) {
-        other.sql("postgres", &format!("drop database if exists {HOME} with (force)"));
-        other.sql("postgres", &format!("create database {HOME} owner {PLAIN} template template0"));
-        let done = restore(settings(&other, PLAIN, HOME), &backup)
-            .unwrap_or_else(|fault| panic!("{what}: {}", fault.full_message()));
-        assert_eq!(done.action, Action::Create);
-        assert_eq!((other.sql(HOME, FOUND).as_str(), other.sql(HOME, ROWS)), ("1", rows.clone()), "{what}");
-        assert_eq!(other.sql(HOME, "select count(*) from cron.job_run_details"), "7", "{what}");
-        assert_eq!(other.sql(HOME, "select nextval('cron.jobid_seq')"), "41", "{what}");
-        let says = "2 jobs of pg_cron run from the moment on at which their rows are loaded";
-        assert!(done.notes.iter().any(|note| note == says), "{what}: {:?}", done.notes);
+    let says = "with 2 jobs: the server takes it only in the database shop, and its jobs run there at once";
+    for prepares in [false, true] {
+        for (what, backup) in dumps(&server) {
+            other.sql("postgres", &format!("drop database if exists {HOME} with (force)"));
+            other.sql("postgres", &format!("create database {HOME} owner {PLAIN} template template0"));
+            if prepares {
+                // Jobs of its own stay as they are.
+                other.sql(HOME, "create extension pg_cron; insert into cron.job (schedule, command) values ('@daily', 'select 2')");
+            }
+            let done = restore(settings(&other, PLAIN, HOME), &backup)
+                .unwrap_or_else(|fault| panic!("{what}: {}", fault.full_message()));
+            assert_eq!(other.sql(HOME, "select count(*) from public.job"), "500", "{what}");
+            assert_eq!(other.sql(HOME, FOUND), if prepares { "1" } else { "0" }, "{what}");
+            if prepares {
+                assert_eq!(other.sql(HOME, ROWS), "1|@daily|select 2|-", "{what}");
+            }
+            assert!(told(&done).contains(says), "{what}: {}", told(&done));
+        }
     }
-    // Another one that was made there is not theirs.
-    let (what, backup) = dumps(&server).remove(0);
-    other.sql("postgres", &format!("create database placed owner {PLAIN} template template0"));
-    let done = restore(settings(&other, PLAIN, "placed"), &backup)
-        .unwrap_or_else(|fault| panic!("{what}: {}", fault.full_message()));
-    assert_eq!(other.sql("placed", FOUND), "0");
-    assert!(
-        told(&done).contains("with 2 jobs: the server takes it only in the database shop"),
-        "{}",
-        told(&done)
-    );
 }
 
 #[test]

@@ -1,16 +1,16 @@
 //! The scheduled jobs of the extension `pg_cron`, which run by themselves.
 //!
 //! A server takes `pg_cron` in one database alone, that of its setting `cron.database_name`: there its worker
-//! reads the jobs, and everywhere else `CREATE EXTENSION` fails. So where another database is loaded, the
-//! extension and all that belongs to it are left out and told; jobs of an original do not run from its copy.
+//! reads the jobs, and everywhere else `CREATE EXTENSION` fails. So the extension and all that belongs to it are
+//! left out and told; in that very database, too, where its jobs would run beside the load, on tables that are
+//! not whole. Jobs of an original do not run from its copy.
 //! Source: `pg_cron.sql` and `src/pg_cron.c` of `github.com/citusdata/pg_cron`.
 
 use std::borrow::Cow;
 
 use super::names::{Name, shown};
-use super::server::{PostgresTarget, Server};
-use super::statement::{Object, Step, named, policy};
-use super::survey::Seen;
+use super::server::Server;
+use super::statement::{Object, Step, named};
 use super::wire::WireError;
 use crate::reason::Reason;
 use crate::report::counted;
@@ -24,9 +24,6 @@ const RELATIONS: [&[u8]; 4] = [b"job", b"job_run_details", b"jobid_seq", b"runid
 /// Its functions.
 const ROUTINES: [&[u8]; 5] =
     [b"alter_job", b"job_cache_invalidate", b"schedule", b"schedule_in_database", b"unschedule"];
-/// Its policies. Older releases of `pg_dump` write those of an extension's tables, which it brings itself
-/// (`citusdata/pg_cron#113`).
-const POLICIES: [&[u8]; 2] = [b"cron_job_policy", b"cron_job_run_details_policy"];
 /// The table of the jobs, and that of what became of their runs, as the inventory names them.
 const JOBS: &str = "cron.job";
 const RUNS: &str = "cron.job_run_details";
@@ -35,7 +32,6 @@ const NO_RIGHT: &str = "42501";
 
 /// Why statements are left out.
 const ELSEWHERE: &str = "it works only in the database that the server's cron.database_name names";
-const ITS_OWN: &str = "the extension brings it";
 
 /// What becomes of `pg_cron` and its jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,8 +39,6 @@ pub(super) enum Jobs {
     /// The dump does not need it.
     #[default]
     None,
-    /// They are restored like any other extension and its rows.
-    Restored,
     /// They are left out.
     LeftOut(Setting),
 }
@@ -64,8 +58,9 @@ pub(super) enum Setting {
 impl Setting {
     /// Why a load is without `pg_cron`.
     fn why(&self) -> String {
-        let only =
-            |database: &str| format!("the server takes it only in {database}, and another one is loaded");
+        let only = |database: &str| {
+            format!("the server takes it only in {database}, and its jobs run there at once")
+        };
         match self {
             Self::Is(database) => only(&format!("the database {}", shown(database.as_bytes()))),
             Self::Hidden => only(&self.database()),
@@ -82,37 +77,16 @@ impl Setting {
     }
 }
 
-/// Decides it. `placed` is the database where it is loaded in place; others are new, and never that of the
-/// setting.
-fn decide(needed: &[String], placed: Option<&str>, setting: Setting) -> Jobs {
-    if !needs(needed) {
-        return Jobs::None;
-    }
-    match (&setting, placed) {
-        (Setting::Is(own), Some(placed)) if own == placed => Jobs::Restored,
-        // The user has made this database: the server says whether it is the one.
-        (Setting::Hidden, Some(_)) => Jobs::Restored,
-        _ => Jobs::LeftOut(setting),
-    }
-}
-
 fn needs(extensions: &[String]) -> bool {
     extensions.iter().any(|name| name == EXTENSION)
 }
 
-/// Asks the server, where the dump needs `pg_cron`.
-pub(super) fn ask(
-    settings: &PostgresTarget,
-    server: &mut Server,
-    seen: &Seen,
-    (incoming, stage): (&DatabaseEntry, Stage),
-) -> Result<Jobs> {
-    let needed = &incoming.facts.extensions;
-    if !needs(needed) {
+/// Decides it; asks the server where the dump needs `pg_cron`.
+pub(super) fn ask(server: &mut Server, incoming: &DatabaseEntry, stage: Stage) -> Result<Jobs> {
+    if !needs(&incoming.facts.extensions) {
         return Ok(Jobs::None);
     }
-    let placed = seen.is_in_place().then_some(settings.database.as_str());
-    Ok(decide(needed, placed, setting(server, stage)?))
+    Ok(Jobs::LeftOut(setting(server, stage)?))
 }
 
 fn setting(server: &mut Server, stage: Stage) -> Result<Setting> {
@@ -143,14 +117,7 @@ impl Jobs {
             return None;
         }
         let (object, name) = subject(step, text, conforming)?;
-        let is_its_own = belongs(object, &name, schema);
-        match self {
-            Self::LeftOut(_) => is_its_own.then_some(ELSEWHERE),
-            Self::Restored if is_its_own && matches!(step, Step::Policy { .. }) => {
-                POLICIES.contains(&policy(text, conforming)?.as_slice()).then_some(ITS_OWN)
-            }
-            Self::Restored | Self::None => None,
-        }
+        belongs(object, &name, schema).then_some(ELSEWHERE)
     }
 
     /// What a person should know.
@@ -160,8 +127,6 @@ impl Jobs {
         let jobs = counted(number, "job");
         match self {
             Self::None => None,
-            Self::Restored => (number > 0)
-                .then(|| format!("{jobs} of pg_cron run from the moment on at which their rows are loaded")),
             Self::LeftOut(setting) => Some(format!(
                 "left out, the extension pg_cron with {jobs}: {}; to have jobs run here, after the switch run \
                  CREATE EXTENSION pg_cron in {}, and there cron.schedule_in_database for each",
@@ -175,7 +140,7 @@ impl Jobs {
     pub(super) fn needed<'e>(&self, all: &'e [String]) -> Cow<'e, [String]> {
         match self {
             Self::LeftOut(_) => all.iter().filter(|name| *name != EXTENSION).cloned().collect(),
-            Self::None | Self::Restored => Cow::Borrowed(all),
+            Self::None => Cow::Borrowed(all),
         }
     }
 
@@ -189,7 +154,7 @@ impl Jobs {
                 entry.facts.digests.iter_mut().for_each(|all| all.retain(|digest| stays(&digest.table)));
                 Cow::Owned(entry)
             }
-            Self::None | Self::Restored => Cow::Borrowed(incoming),
+            Self::None => Cow::Borrowed(incoming),
         }
     }
 }

@@ -9,22 +9,12 @@ fn is(database: &str) -> Setting {
 }
 
 #[test]
-fn it_is_restored_only_in_place_and_only_where_the_server_takes_it() {
-    for (needed, placed, setting, expected) in [
-        (&["pg_cron"][..], None, is("shop"), Jobs::LeftOut(is("shop"))),
-        (&["hstore", "pg_cron"], Some("shop"), is("shop"), Jobs::Restored),
-        (&["pg_cron"], Some("other"), is("shop"), Jobs::LeftOut(is("shop"))),
-        (&["pg_cron"], Some("Shop"), is("shop"), Jobs::LeftOut(is("shop"))),
-        (&["pg_cron"], None, Setting::Unset, Jobs::LeftOut(Setting::Unset)),
-        (&["pg_cron"], Some("shop"), Setting::Unset, Jobs::LeftOut(Setting::Unset)),
-        (&["pg_cron"], None, Setting::Hidden, Jobs::LeftOut(Setting::Hidden)),
-        (&["pg_cron"], Some("shop"), Setting::Hidden, Jobs::Restored),
-        (&["hstore"], None, is("shop"), Jobs::None),
-        (&[], Some("shop"), Setting::Unset, Jobs::None),
-    ] {
+fn only_a_dump_that_needs_it_is_looked_at_for_it() {
+    for (needed, expected) in
+        [(&["pg_cron"][..], true), (&["hstore", "pg_cron"], true), (&["hstore"], false), (&[], false)]
+    {
         let needed: Vec<String> = needed.iter().map(|name| (*name).to_owned()).collect();
-        let case = format!("{needed:?} {placed:?} {setting:?}");
-        assert_eq!(decide(&needed, placed, setting), expected, "{case}");
+        assert_eq!(needs(&needed), expected, "{needed:?}");
     }
 }
 
@@ -67,8 +57,6 @@ fn what_belongs_to_it_is_left_out_and_nothing_else() {
         let leaves_out = |jobs: &Jobs| jobs.leaves_out(&step, text.as_bytes(), (schema, true));
         assert_eq!(leaves_out(&left_out), expected.then_some(ELSEWHERE), "{text}");
         assert_eq!(leaves_out(&Jobs::None), None, "{text}");
-        let is_its_policy = text.starts_with("CREATE POLICY cron_job_policy ON cron.job");
-        assert_eq!(leaves_out(&Jobs::Restored), is_its_policy.then_some(ITS_OWN), "{text}");
     }
 }
 
@@ -90,17 +78,12 @@ fn its_jobs_are_counted_and_what_to_do_is_told() {
              CREATE EXTENSION pg_cron in {database}, and there cron.schedule_in_database for each"
         )
     };
-    let only = |database: &str| format!("the server takes it only in {database}, and another one is loaded");
+    let only =
+        |database: &str| format!("the server takes it only in {database}, and its jobs run there at once");
     let some = "the database of cron.database_name";
     let unset = "the server has not loaded it (shared_preload_libraries)";
     for (jobs, number, expected) in [
         (Jobs::None, 2, None),
-        (Jobs::Restored, 0, None),
-        (
-            Jobs::Restored,
-            2,
-            Some("2 jobs of pg_cron run from the moment on at which their rows are loaded".to_owned()),
-        ),
         (Jobs::LeftOut(is("Shop")), 1, Some(left_out("1 job", &only("the database \"Shop\""), "\"Shop\""))),
         (Jobs::LeftOut(Setting::Unset), 0, Some(left_out("0 jobs", unset, some))),
         (Jobs::LeftOut(Setting::Hidden), 2, Some(left_out("2 jobs", &only(some), some))),
@@ -112,9 +95,7 @@ fn its_jobs_are_counted_and_what_to_do_is_told() {
 #[test]
 fn neither_the_extension_nor_its_tables_are_missed_where_they_are_left_out() {
     let incoming = entry(2);
-    for (jobs, extensions, tables) in
-        [(Jobs::None, 2, 3), (Jobs::Restored, 2, 3), (Jobs::LeftOut(Setting::Unset), 1, 1)]
-    {
+    for (jobs, extensions, tables) in [(Jobs::None, 2, 3), (Jobs::LeftOut(Setting::Unset), 1, 1)] {
         let expected = jobs.expected(&incoming);
         assert_eq!(expected.facts.tables.as_ref().map_or(0, Vec::len), tables, "{jobs:?}");
         assert_eq!(jobs.needed(&incoming.facts.extensions).len(), extensions, "{jobs:?}");

@@ -156,8 +156,8 @@ impl Postgres {
 
     /// What becomes of scheduled jobs.
     fn jobs(&mut self, incoming: Incoming<'_>) -> Result<Jobs> {
-        let (target, server) = self.at(incoming.target)?;
-        jobs::ask(&target.settings, server, target.seen()?, (incoming.entry, Stage::Restore))
+        let (_, server) = self.at(incoming.target)?;
+        jobs::ask(server, incoming.entry, Stage::Restore)
     }
 
     /// What fires by itself comes last: hooks are done, and after the switch a runner that is killed would

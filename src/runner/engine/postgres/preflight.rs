@@ -26,7 +26,7 @@ pub(super) fn check(
     notes.extend(check_version(settings, server, incoming)?);
     check_rights(settings, server, seen)?;
     notes.extend(locale::check(settings, server, seen, incoming)?);
-    let jobs = jobs::ask(settings, server, seen, (incoming, Stage::Preflight))?;
+    let jobs = jobs::ask(server, incoming, Stage::Preflight)?;
     notes.extend(jobs.note(incoming));
     notes.extend(extensions::check(settings, server, seen, &jobs.needed(&incoming.facts.extensions))?);
     notes.extend(roles::check(settings, server, &incoming.facts.outside)?);

@@ -108,7 +108,7 @@ fn list(session: &mut Session) -> Result<Vec<crate::runner::engine::postgres::wi
 pub(super) fn run(session: &mut Session, text: &[u8]) -> std::result::Result<Option<u64>, WireError> {
     let done = transaction(session, text);
     match done {
-        Err(error) if error.sqlstate().is_some() => {
+        Err(error) if error.sqlstate().is_some() && !session.connection.is_closed() => {
             session.try_run("ROLLBACK")?;
             Ok(None)
         }

@@ -28,7 +28,7 @@ mod tokens;
 
 use std::collections::BTreeSet;
 
-pub use named::{named, policy};
+pub use named::named;
 pub use object::Object;
 pub use roles::{Role, with_list, with_names};
 pub use step::{Change, CreateDatabase, DatabaseFact, KeyKind, LargeObject, Step, Table};

@@ -27,12 +27,6 @@ pub fn named(text: &[u8], conforming: bool) -> Option<(Object, Name)> {
     .map(|table| (Object::Table, table))
 }
 
-/// The name of a policy that is made.
-pub fn policy(text: &[u8], conforming: bool) -> Option<Vec<u8>> {
-    let mut tokens = Tokens::new(text, conforming);
-    tokens.words("CREATE POLICY").then(|| tokens.ident())?
-}
-
 /// The table of `table.column` or `schema.table.column`.
 fn column(tokens: &mut Tokens<'_>) -> Option<Name> {
     let first = tokens.ident()?;

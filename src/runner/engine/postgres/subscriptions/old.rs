@@ -154,7 +154,6 @@ fn drop_all(session: &mut Session, database: &str) -> Result<usize> {
     let what = format!("drop the subscriptions of {database}");
     // In a transaction the server refuses to drop one that has got a slot meanwhile.
     session.run(&what, "BEGIN", Reason::PermissionDenied)?;
-    session.run(&what, LIST_WAIT, Reason::PermissionDenied)?;
     super::make::without_triggers(session)?;
     let dropped = drop_idle(session, database)?;
     session.run(&what, "COMMIT", Reason::PermissionDenied)?;
@@ -165,6 +164,9 @@ fn drop_all(session: &mut Session, database: &str) -> Result<usize> {
 pub(in super::super) fn drop_idle(session: &mut Session, database: &str) -> Result<usize> {
     let what = format!("drop the subscriptions of {database}");
     let rows = session.rows(&what, IDLE, &[])?;
+    if !rows.is_empty() {
+        session.run(&what, LIST_WAIT, Reason::PermissionDenied)?;
+    }
     for name in rows.iter().filter_map(|row| row.text(0)) {
         let sql = format!("DROP SUBSCRIPTION IF EXISTS {}", ident(name));
         session.run(&what, &sql, Reason::PermissionDenied)?;
