@@ -1,5 +1,5 @@
-//! Scheduled jobs of the extension `pg_cron`: left out where a server does not take them, and told; restored
-//! where it does. The extension here is a stand-in for it, with its schema and its refusal, and no worker.
+//! Scheduled jobs of the extension `pg_cron`: left out and told, whatever database is loaded. The extension here is
+//! a stand-in for it, with its schema and its refusal, and no worker.
 
 use std::path::Path;
 
